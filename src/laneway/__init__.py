@@ -1,0 +1,92 @@
+"""Laneway: an embedded, durable workflow engine. The public names, loaded lazily because every worker imports this.
+
+Layout, top to bottom (imports point down only):
+    cli, web        faces: they call `app` and show records
+    app             composition root, with `settings` and `registry`
+    engine          submit, dispatch, timers, queries: the only user of both a store and a lane
+    lanes, stores, packages, compat, observe, bench, testing, integrations
+    ports           Store, Lane, Clock, Sink
+    _core           decisions without I/O
+    authoring, aio  what task authors and plain asyncio programs use
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from laneway._core.errors import (
+        Backpressure,
+        ContextConflict,
+        KeyReused,
+        LaneError,
+        LanewayError,
+        PackageError,
+        PlanError,
+        RunFailed,
+        StoreError,
+        WorkflowInvalid,
+    )
+    from laneway._core.model import TaskSpec, WorkflowSpec
+    from laneway.app import run
+    from laneway.authoring import AttemptStopped, Workflow, cancelled, task
+    from laneway.engine import Engine, RunHandle
+    from laneway.engine.results import RunResult
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AttemptStopped",
+    "Backpressure",
+    "ContextConflict",
+    "Engine",
+    "KeyReused",
+    "LaneError",
+    "LanewayError",
+    "PackageError",
+    "PlanError",
+    "RunFailed",
+    "RunHandle",
+    "RunResult",
+    "StoreError",
+    "TaskSpec",
+    "Workflow",
+    "WorkflowInvalid",
+    "WorkflowSpec",
+    "cancelled",
+    "run",
+    "task",
+]
+
+_HOMES = {
+    "laneway._core.errors": (
+        "Backpressure",
+        "ContextConflict",
+        "KeyReused",
+        "LaneError",
+        "LanewayError",
+        "PackageError",
+        "PlanError",
+        "RunFailed",
+        "StoreError",
+        "WorkflowInvalid",
+    ),
+    "laneway._core.model": ("TaskSpec", "WorkflowSpec"),
+    "laneway.app": ("run",),
+    "laneway.authoring": ("AttemptStopped", "Workflow", "cancelled", "task"),
+    "laneway.engine": ("Engine", "RunHandle"),
+    "laneway.engine.results": ("RunResult",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'laneway' has no attribute {name!r}")
+    import importlib  # noqa: PLC0415 - the point of a lazy name is to import late
+
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,193 @@
+"""Every error Laneway raises: one root, a branch per layer, a stable code and the next step. Standard library only."""
+
+from typing import Any
+
+__all__ = [
+    "Backpressure",
+    "ContextConflict",
+    "JsonInvalid",
+    "KeyReused",
+    "LaneError",
+    "LaneUnsuitable",
+    "LanewayError",
+    "PackageError",
+    "PlanError",
+    "RunFailed",
+    "RunNotFound",
+    "SettingInvalid",
+    "StoreError",
+    "StoreFenced",
+    "StoreLocked",
+    "StoreSchemaNewer",
+    "StoreUnavailable",
+    "TargetNotFound",
+    "WorkflowInvalid",
+]
+
+
+class LanewayError(Exception):
+    """Root of all errors. `code` is stable, fields are attributes, the text ends with the next step."""
+
+    code = "LW-000"
+    template = "{message}"
+
+    def __init__(self, **fields: Any) -> None:
+        self.fields = fields
+        for name, value in fields.items():
+            setattr(self, name, value)
+        super().__init__(self.template.format(**fields))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.fields)
+
+
+def _rebuild(kind: type[LanewayError], fields: dict[str, Any]) -> LanewayError:
+    return kind(**fields)
+
+
+class SettingInvalid(LanewayError):
+    """A setting, option or URL has a value it cannot have."""
+
+    code = "LW-SET-001"
+    template = "{setting} is {value!r}: {reason}. {advice}"
+
+
+class PlanError(LanewayError):
+    """A workflow cannot run as it is written."""
+
+    code = "LW-PLAN-000"
+
+
+class WorkflowInvalid(PlanError):
+    """All mistakes found in a workflow, at once. `problems` holds one text per mistake."""
+
+    code = "LW-PLAN-001"
+    template = "workflow {workflow!r} cannot run: {count} problem(s)\n{listing}"
+
+    problems: list[str]
+
+    def __init__(self, *, workflow: str, problems: list[str]) -> None:
+        listing = "\n".join(f"  - {problem}" for problem in problems)
+        super().__init__(workflow=workflow, problems=problems, count=len(problems), listing=listing)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), {"workflow": self.fields["workflow"], "problems": self.problems})
+
+
+class LaneUnsuitable(PlanError):
+    """A task asks for a lane that cannot run it."""
+
+    code = "LW-PLAN-004"
+    template = "{task} cannot run on the {lane} lane: {reason}. Try {alternative}."
+
+
+class TargetNotFound(PlanError):
+    """What a command was told to run is not there."""
+
+    code = "LW-PLAN-005"
+    template = "cannot find {target!r}: {reason}. {advice}"
+
+
+class ContextError(LanewayError):
+    """A context or a value in it breaks the rules."""
+
+    code = "LW-CTX-000"
+
+
+class JsonInvalid(ContextError):
+    """A value that JSON cannot hold. `path` says where, such as `result.rows[3].when`."""
+
+    code = "LW-CTX-001"
+    template = "{path} is {what}, which JSON cannot hold. {advice}"
+
+
+class ContextConflict(ContextError):
+    """Two tasks without an order between them set one key to different values."""
+
+    code = "LW-CTX-002"
+    template = (
+        "tasks {first!r} and {second!r} both set {key!r}, to different values, and neither runs after the other. "
+        "Order them with dependencies=, use two keys, or say how to merge it: Workflow(..., merge={{{key!r}: 'last'}})."
+    )
+
+
+class LaneError(LanewayError):
+    """A lane cannot do its work."""
+
+    code = "LW-LANE-000"
+
+
+class PackageError(LanewayError):
+    """A package cannot be read, checked or loaded."""
+
+    code = "LW-PKG-000"
+    template = "package {package}: {reason}. {advice}"
+
+
+class StoreError(LanewayError):
+    """The store cannot do what was asked. What was committed before stays committed."""
+
+    code = "LW-STORE-000"
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached, read or written right now."""
+
+    code = "LW-STORE-001"
+    template = "store {store}: {reason}. {advice}"
+
+
+class StoreLocked(StoreUnavailable):
+    """Another program holds the store's lock for too long."""
+
+    code = "LW-STORE-002"
+
+
+class StoreSchemaNewer(StoreError):
+    """The store was written by a newer Laneway."""
+
+    code = "LW-STORE-003"
+    template = (
+        "store {store} has schema {found}, this Laneway knows schemas up to {known}. "
+        "Upgrade Laneway, or use another store."
+    )
+
+
+class StoreFenced(StoreError):
+    """This engine lost its lease: another engine may be driving its runs, so nothing was written."""
+
+    code = "LW-STORE-004"
+    template = "engine {engine} lost its lease on store {store}; its runs belong to another engine now. Nothing was written."
+
+
+class KeyReused(StoreError):
+    """An idempotency key was used before with another workflow."""
+
+    code = "LW-STORE-005"
+    template = (
+        "key {key!r} belongs to run {run} of workflow {existing!r} and cannot start workflow {workflow!r}. "
+        "Use another key."
+    )
+
+
+class RunNotFound(StoreError):
+    """There is no such run in the store."""
+
+    code = "LW-STORE-006"
+    template = "no run {run!r} in store {store}. `laneway runs list` shows what is there."
+
+
+class Backpressure(LanewayError):
+    """The engine has no room for another run right now and the caller did not want to wait."""
+
+    code = "LW-ENGINE-001"
+    template = "the engine holds {waiting} runs, its limit is {limit}. Wait for room (wait=True), or raise max_runs."
+
+
+class RunFailed(LanewayError):
+    """A run ended without success. `result` has everything; the text shows the task, the message and the traceback."""
+
+    code = "LW-RUN-001"
+    template = "run {run} of {workflow!r} {status}{details}"
+
+    result: Any

@@ -1,0 +1,94 @@
+"""What a task and a workflow are, as plain frozen records. Standard library only: workers import this."""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+__all__ = ["LANES", "RULES", "Style", "TaskSpec", "WorkflowSpec"]
+
+type Style = Literal["value", "context"]
+
+LANES = ("auto", "loop", "thread", "interpreter", "process", "celery")
+"""Names of the built-in lanes; plug-ins may add others through the entry-point group `laneway.lanes`."""
+
+RULES = ("all_success", "all_done", "any_success", "any_failed", "none_failed")
+"""What `when=` may ask of a task's direct dependencies before the task runs."""
+
+
+class TaskSpec(NamedTuple):
+    """One task: a function plus its options.
+
+    `reference` is `module:qualname`, the way a worker finds the function again. `function` is the function itself
+    where it lives in this interpreter, else None (a task that was discovered in a package's worker).
+    """
+
+    id: str
+    reference: str
+    function: Callable[..., Any] | None = None
+    is_async: bool = False
+    style: Style = "value"
+    parameters: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    """Parameters that have a default: they may stay unprovided."""
+    dependencies: tuple[str, ...] = ()
+    """Ids given by `dependencies=`; parameters that name tasks add to these when a plan is made."""
+    lane: str = "auto"
+    fallback: bool = False
+    cpu: bool = False
+    retries: int = 0
+    timeout: float | None = None
+    """Wall time of one attempt in seconds."""
+    pool: str | None = None
+    priority: int = 0
+    each: str | None = None
+    """Task id or context key whose list gives one step per item."""
+    batch: int = 1
+    """How many items at most are handed to one worker at a time."""
+    when: str = "all_success"
+    has_condition: bool = False
+    """True when `when=` is a predicate: it lives at the function and is asked where the task runs."""
+    doc: str = ""
+    file: str = ""
+    line: int = 0
+    fingerprint: str = ""
+    """SHA-256 over the function's syntax tree, without comments, layout and decorators."""
+
+    @property
+    def item(self) -> str | None:
+        """The parameter that receives the item of a mapped task.
+
+        The parameter named like the source, else the one named `item`, else the first. In context style the item
+        is the context's key `item`.
+        """
+        if self.each is None:
+            return None
+        if self.style == "context":
+            return "item"
+        if self.each in self.parameters:
+            return self.each
+        if "item" in self.parameters:
+            return "item"
+        return self.parameters[0] if self.parameters else None
+
+    def described(self) -> dict[str, Any]:
+        """This task as plain JSON data, without the function itself."""
+        data = self._asdict()
+        del data["function"]
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in data.items()}
+
+    @classmethod
+    def from_described(cls, data: dict[str, Any]) -> "TaskSpec":
+        """The inverse of `described`; lists become tuples again."""
+        known = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        return cls(**known)
+
+
+class WorkflowSpec(NamedTuple):
+    """A named graph of tasks in the order they were declared.
+
+    `merge` maps a context key to the way two unordered tasks' values of it are combined (see `_core.context`).
+    """
+
+    name: str
+    tasks: tuple[TaskSpec, ...]
+    merge: tuple[tuple[str, str], ...] = ()
+    doc: str = ""
