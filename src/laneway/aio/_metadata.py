@@ -1,0 +1,184 @@
+"""What a task says about itself: `TaskMetadata`, how it is checked, and the errors of a refusal."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import NoReturn, Self, TypedDict
+
+FIELDS = ("operation_name", "correlation_id", "priority_hint")
+
+
+class MetadataError(Exception):
+    """Metadata was refused; `key` is the field it was refused for (empty where no field is to blame)."""
+
+    def __init__(self, message: str, *, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class MetadataTypeError(MetadataError, TypeError):
+    """A key that does not exist, or a value of the wrong type."""
+
+
+class MetadataValueError(MetadataError, ValueError):
+    """A value of the right type that says nothing: an empty or blank text."""
+
+
+class TaskMetadataFields(TypedDict, total=False):
+    """The mapping that is accepted wherever a `TaskMetadata` is."""
+
+    operation_name: str
+    correlation_id: str
+    priority_hint: int
+
+
+class TaskMetadata:
+    """What a task is doing and for whom: an immutable, checked record.
+
+    Attributes:
+        operation_name: what the task does, for people ("fetch invoice"); not blank.
+        correlation_id: what it belongs to (a request, an order, a run); not blank.
+        priority_hint: how urgent its creator thinks it is, for observers. It never changes scheduling.
+
+    All three are optional and are None where not given. A mapping with the same keys is accepted
+    wherever a record is; a record is checked once, when it is built, and costs nothing afterwards.
+
+    Raises:
+        MetadataTypeError: a value of the wrong type (a bool is not a priority).
+        MetadataValueError: an empty or blank text.
+    """
+
+    __slots__ = ("_task_name", "correlation_id", "operation_name", "priority_hint")
+    __match_args__ = FIELDS
+
+    operation_name: str | None
+    correlation_id: str | None
+    priority_hint: int | None
+    _task_name: str | None
+
+    def __init__(
+        self,
+        *,
+        operation_name: str | None = None,
+        correlation_id: str | None = None,
+        priority_hint: int | None = None,
+    ) -> None:
+        if operation_name is not None:
+            _check_text("operation_name", operation_name)
+        if correlation_id is not None:
+            _check_text("correlation_id", correlation_id)
+        if priority_hint is not None:
+            _check_priority(priority_hint)
+        _put(self, "operation_name", operation_name)
+        _put(self, "correlation_id", correlation_id)
+        _put(self, "priority_hint", priority_hint)
+        _put(self, "_task_name", None)
+
+    @classmethod
+    def from_mapping(cls, fields: Mapping[str, object]) -> Self:
+        """Build a record from a mapping, such as one that came with an order from elsewhere.
+
+        Raises:
+            MetadataTypeError: not a mapping, an unknown key (with the nearest known one), or a wrong type.
+            MetadataValueError: an empty or blank text.
+        """
+        if not isinstance(fields, Mapping):
+            raise MetadataTypeError(
+                f"metadata must be a TaskMetadata or a mapping with the keys {', '.join(FIELDS)}, "
+                f"not {type(fields).__name__}"
+            )
+        for key, value in fields.items():
+            if key not in FIELDS:
+                _refuse_key(key)
+            if value is None:
+                wanted = "an int" if key == "priority_hint" else "a str"
+                raise MetadataTypeError(
+                    f"metadata {key!r} must be {wanted}, not None; leave the key out", key=key
+                )
+        return cls(**fields)  # type: ignore[arg-type]  # each value is checked by __init__
+
+    def as_dict(self) -> TaskMetadataFields:
+        """The fields that are set, as plain JSON-ready data; `from_mapping` reads it back."""
+        fields: TaskMetadataFields = {}
+        if self.operation_name is not None:
+            fields["operation_name"] = self.operation_name
+        if self.correlation_id is not None:
+            fields["correlation_id"] = self.correlation_id
+        if self.priority_hint is not None:
+            fields["priority_hint"] = self.priority_hint
+        return fields
+
+    def task_name(self) -> str:
+        """The name a task gets when its creator gave none: `operation [correlation]`; may be empty.
+
+        Python's own tools (`python -m asyncio ps` and `pstree`) show only the name of a task, so it
+        carries what matters. Characters that do not print are escaped.
+        """
+        name = self._task_name
+        if name is None:
+            name = self.operation_name or ""
+            if self.correlation_id is not None:
+                name = f"{name} [{self.correlation_id}]" if name else f"[{self.correlation_id}]"
+            if not name.isprintable():
+                name = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
+            _put(self, "_task_name", name)
+        return name
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"TaskMetadata is immutable; copy.replace(metadata, {name}=...) makes a new one")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError("TaskMetadata is immutable")
+
+    def __replace__(self, **changes: object) -> Self:
+        for key in changes:
+            if key not in FIELDS:
+                _refuse_key(key)
+        fields = {key: getattr(self, key) for key in FIELDS}
+        return type(self)(**{**fields, **changes})
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TaskMetadata):
+            return NotImplemented
+        return self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"TaskMetadata({', '.join(f'{key}={value!r}' for key, value in self.as_dict().items())})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self).from_mapping, (self.as_dict(),)
+
+    def _key(self) -> tuple[str | None, str | None, int | None]:
+        return self.operation_name, self.correlation_id, self.priority_hint
+
+
+_put = object.__setattr__
+
+
+def checked(metadata: object) -> TaskMetadata:
+    """`metadata` as a record: as it is if it is one already, else built from a mapping."""
+    if isinstance(metadata, TaskMetadata):
+        return metadata
+    return TaskMetadata.from_mapping(metadata)  # type: ignore[arg-type]  # refuses what is no mapping
+
+
+def _check_text(key: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise MetadataTypeError(f"metadata {key!r} must be a str, not {type(value).__name__}", key=key)
+    if not value or value.isspace():
+        raise MetadataValueError(f"metadata {key!r} must not be empty or blank", key=key)
+
+
+def _check_priority(value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise MetadataTypeError(
+            f"metadata 'priority_hint' must be an int, not {type(value).__name__}", key="priority_hint"
+        )
+
+
+def _refuse_key(key: object) -> NoReturn:
+    near = get_close_matches(key, FIELDS, n=1, cutoff=0.5) if isinstance(key, str) else []
+    hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(FIELDS)}"
+    raise MetadataTypeError(f"metadata has no key {key!r}; {hint}", key=str(key))
