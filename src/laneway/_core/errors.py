@@ -10,7 +10,12 @@ __all__ = [
     "LaneError",
     "LaneUnsuitable",
     "LanewayError",
+    "ManifestInvalid",
+    "PackageContentInvalid",
     "PackageError",
+    "PackageImportFailed",
+    "PackageUnreadable",
+    "PackageUnsuitable",
     "PlanError",
     "RunFailed",
     "RunNotFound",
@@ -122,6 +127,59 @@ class PackageError(LanewayError):
 
     code = "LW-PKG-000"
     template = "package {package}: {reason}. {advice}"
+
+
+class ManifestInvalid(PackageError):
+    """All mistakes found in a manifest, at once. `problems` holds one text per mistake."""
+
+    code = "LW-PKG-001"
+    template = "{source}: {count} problem(s)\n{listing}"
+
+    problems: list[str]
+
+    def __init__(self, *, source: str, problems: list[str]) -> None:
+        listing = "\n".join(f"  - {problem}" for problem in problems)
+        super().__init__(source=source, problems=problems, count=len(problems), listing=listing)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), {"source": self.fields["source"], "problems": self.problems})
+
+
+class PackageUnreadable(PackageError):
+    """There is no package where one was expected, or a part of it is missing or cannot be read."""
+
+    code = "LW-PKG-002"
+
+
+class PackageUnsuitable(PackageError):
+    """The package is in order but does not work here, such as on this Python."""
+
+    code = "LW-PKG-003"
+
+
+class PackageImportFailed(PackageError):
+    """Importing the package's entry module failed. `traceback` is the worker's."""
+
+    code = "LW-PKG-004"
+    template = "package {package}: importing {entry!r} failed: {reason}. {advice}\n{traceback}"
+
+    traceback: str
+
+
+class PackageContentInvalid(PackageError):
+    """The package's tasks and its manifest do not fit. `problems` holds one text per mistake."""
+
+    code = "LW-PKG-005"
+    template = "package {package}: {count} problem(s)\n{listing}"
+
+    problems: list[str]
+
+    def __init__(self, *, package: str, problems: list[str]) -> None:
+        listing = "\n".join(f"  - {problem}" for problem in problems)
+        super().__init__(package=package, problems=problems, count=len(problems), listing=listing)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), {"package": self.fields["package"], "problems": self.problems})
 
 
 class StoreError(LanewayError):
