@@ -1,10 +1,10 @@
 """Coroutines that are handed over: their type, and closing the ones that nobody will run."""
 
 import inspect
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine
 from typing import Any
 
-type AnyCoroutine[T] = Coroutine[Any, Any, T] | Generator[Any, Any, T]
+type AnyCoroutine[T] = Coroutine[Any, Any, T]
 
 
 def close_unstarted(coro: object) -> None:

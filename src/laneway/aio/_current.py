@@ -2,7 +2,6 @@
 
 import weakref
 from asyncio import Task, current_task
-from collections.abc import Coroutine, Generator
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
@@ -61,7 +60,7 @@ def pinned_here() -> TaskMetadata | None:
 def _pinned(task: Task[Any]) -> TaskMetadata | None:
     metadata = _PINNED.get(weakref.ref(task))
     if metadata is None:
-        coro: Coroutine[Any, Any, Any] | Generator[Any, Any, Any] | None = task.get_coro()
+        coro = task.get_coro()
         if coro is not None:
             metadata = _PINNED.get(weakref.ref(coro))
     return metadata

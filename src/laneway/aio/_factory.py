@@ -1,8 +1,7 @@
 """The task factory: creates tasks with metadata, tells observers, and leaves everything else as it was."""
 
-from asyncio import AbstractEventLoop, BaseEventLoop, Task
+from asyncio import AbstractEventLoop, BaseEventLoop, CancelledError, Task
 from contextvars import Context, Token, copy_context
-from functools import partial
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -18,8 +17,8 @@ from laneway.aio._current import (
     unpin,
 )
 from laneway.aio._keywords import AnyFactory, given_keywords, names_keyword, takes_keyword
-from laneway.aio._metadata import TaskMetadata, checked
-from laneway.aio._observers import TaskObserver, tell_created, tell_finished
+from laneway.aio._metadata import TaskMetadata, TaskMetadataFields, checked
+from laneway.aio._observers import Audience, TaskObserver, Watch, report
 
 
 class Share(Protocol):
@@ -34,7 +33,7 @@ class Share(Protocol):
 class MetadataTaskFactory:
     """A loop's task factory, on top of the one that was there before (`beneath`).
 
-    `observers` is replaced as a whole, never changed in place, so the loop's thread reads it without a lock.
+    `audience` is replaced as a whole, never changed in place, so the loop's thread reads it without a lock.
     When nobody wants the factory any more it is `idle`: it passes everything on, and takes itself off its loop
     at the first chance (somebody may have put another factory on top of it in the meantime).
     """
@@ -45,16 +44,16 @@ class MetadataTaskFactory:
         "_plain_loop",
         "_takes_context",
         "_takes_name",
+        "audience",
         "beneath",
         "direct",
         "idle",
-        "observers",
         "shares",
     )
 
     def __init__(self, loop: AbstractEventLoop, beneath: AnyFactory | None) -> None:
         self.beneath = beneath
-        self.observers: tuple[TaskObserver, ...] = ()
+        self.audience = Audience()
         self.shares: tuple[Share, ...] = ()
         # A loop class with a create_task of its own must keep seeing the calls.
         self._plain_loop = type(loop).create_task is BaseEventLoop.create_task
@@ -73,10 +72,10 @@ class MetadataTaskFactory:
         loop: AbstractEventLoop,
         coro: AnyCoroutine[T],
         *,
-        name: object = None,
+        name: str | None = None,
         context: Context | None = None,
         eager_start: bool | None = None,
-        metadata: object = None,
+        metadata: TaskMetadata | TaskMetadataFields | None = None,
         **others: Any,
     ) -> Task[T]:
         """Create a task, as a loop asks its factory to.
@@ -105,7 +104,7 @@ class MetadataTaskFactory:
         self,
         loop: AbstractEventLoop,
         coro: AnyCoroutine[T],
-        name: object,
+        name: str | None,
         context: Context | None,
         eager_start: bool | None,
         metadata: TaskMetadata | None,
@@ -113,28 +112,44 @@ class MetadataTaskFactory:
         """Create a task from metadata that was checked before: the hot path."""
         if self.beneath is not None or (metadata is not None and context is not None):
             return self._spawn_beneath(loop, coro, name, context, eager_start, metadata, {})
-        observers = self.observers
-        started = perf_counter() if observers else 0.0
+        audience = self.audience
+        started = perf_counter() if audience.created else 0.0
+        token: Token[TaskMetadata | None] | None = None
         if metadata is not None:
             if name is None:
-                name = metadata.task_name() or None
-            context = copy_context()
-            context.run(set_current, metadata)
-        elif context is None:
-            if (metadata := pinned_here()) is not None:
-                context = context_with(metadata)
-            elif observers:
-                metadata = inherited_metadata()
-        elif observers:
-            metadata = metadata_in(context)
-        if eager_start is not None:
-            task = Task(coro, loop=loop, name=name, context=context, eager_start=eager_start)
+                name = metadata.cached_task_name or metadata.task_name() or None
+            if eager_start:  # the first step runs at once: it must not see its creator's context changed
+                context = copy_context()
+                context.run(set_current, metadata)
+            else:  # the task copies the current context, which is cheaper changed for a moment than copied here
+                token = set_current(metadata)
         elif context is not None:
-            task = Task(coro, loop=loop, name=name, context=context)
-        else:
-            task = Task(coro, loop=loop, name=name)
-        if observers:
-            self._watch(loop, observers, task, metadata, started)
+            metadata = metadata_in(context)
+        elif (metadata := pinned_here()) is not None:
+            context = context_with(metadata)
+        elif audience.created:
+            metadata = inherited_metadata()
+        try:
+            if eager_start is not None:
+                task = Task(coro, loop=loop, name=name, context=context, eager_start=eager_start)
+            elif context is not None:
+                task = Task(coro, loop=loop, name=name, context=context)
+            else:
+                task = Task(coro, loop=loop, name=name)
+        finally:
+            if token is not None:
+                reset_current(token)
+        if audience.created:
+            watch = Watch(loop, audience, metadata, started)
+            for tell in audience.created:
+                try:
+                    tell(task, metadata)
+                except (Exception, CancelledError) as error:  # noqa: BLE001  # a stranger's code; reported
+                    report(loop, tell, task, error)
+            if eager_start and task.done():
+                watch(task)
+            else:
+                task.add_done_callback(watch)
         try:
             return task
         finally:
@@ -144,7 +159,7 @@ class MetadataTaskFactory:
         self,
         loop: AbstractEventLoop,
         coro: AnyCoroutine[T],
-        name: object,
+        name: str | None,
         context: Context | None,
         eager_start: bool | None,
         metadata: TaskMetadata | None,
@@ -170,7 +185,9 @@ class MetadataTaskFactory:
         else:
             pin(coro, metadata)  # the first step finds it, also that of an eager start
         try:
-            task = self._create(loop, coro, label if label and self._takes_name else name, context, eager_start, others)
+            task = self._create(
+                loop, coro, label if label and self._takes_name else name, context, eager_start, others
+            )
         finally:
             if token is not None:
                 reset_current(token)
@@ -179,8 +196,8 @@ class MetadataTaskFactory:
         if pinned and metadata is not None:
             pin(task, metadata)
             unpin(coro)
-        if self.observers:
-            self._watch(loop, self.observers, task, metadata, started)
+        if self.audience.created:
+            Watch(loop, self.audience, metadata, started).begin(task)
         try:
             return task
         finally:
@@ -190,7 +207,7 @@ class MetadataTaskFactory:
         self,
         loop: AbstractEventLoop,
         coro: AnyCoroutine[T],
-        name: object,
+        name: str | None,
         context: Context | None,
         eager_start: bool | None,
         others: dict[str, Any],
@@ -201,31 +218,3 @@ class MetadataTaskFactory:
             return Task(coro, loop=loop, **keywords)
         task: Task[T] = self.beneath(loop, coro, **keywords)
         return task
-
-    def _watch(
-        self,
-        loop: AbstractEventLoop,
-        observers: tuple[TaskObserver, ...],
-        task: Task[Any],
-        metadata: TaskMetadata | None,
-        started: float,
-    ) -> None:
-        tell_created(loop, observers, task, metadata)
-        if task.done():  # an eager start that came to its end
-            self._finished(loop, observers, metadata, started, task)
-        else:
-            task.add_done_callback(partial(self._finished, loop, observers, metadata, started))
-
-    def _finished(
-        self,
-        loop: AbstractEventLoop,
-        observers: tuple[TaskObserver, ...],
-        metadata: TaskMetadata | None,
-        started: float,
-        task: Task[Any],
-    ) -> None:
-        seconds = perf_counter() - started
-        now = self.observers
-        if observers is not now:  # some were added, or removed, meanwhile
-            observers = tuple(one for one in observers if any(one is other for other in now))
-        tell_finished(loop, observers, task, metadata, seconds)

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from laneway.aio._factory import MetadataTaskFactory
-from laneway.aio._observers import TaskObserver
+from laneway.aio._observers import Audience, TaskObserver
 
 _CHANGES = threading.Lock()  # installing and removing, from any thread
 
@@ -83,13 +83,14 @@ def install_task_factory(
     loop = get_running_loop() if loop is None else loop
     wanted = tuple(observers)
     for observer in wanted:
-        if not isinstance(observer, TaskObserver):
-            raise TypeError(f"{observer!r} is no task observer: it needs the methods created and finished")
+        _check_observer(observer)
     with _CHANGES:
         try:
             top = loop.get_task_factory()
         except (AttributeError, NotImplementedError) as error:
-            raise TypeError(f"{loop!r} has no task factories, so tasks on it cannot carry metadata") from error
+            raise TypeError(
+                f"{loop!r} has no task factories, so tasks on it cannot carry metadata"
+            ) from error
         factory = top if isinstance(top, MetadataTaskFactory) else MetadataTaskFactory(loop, top)
         installation = TaskFactoryInstallation(loop, factory, wanted)
         factory.shares = (*factory.shares, installation)
@@ -99,10 +100,16 @@ def install_task_factory(
     return installation
 
 
+def _check_observer(observer: object) -> None:
+    if not isinstance(observer, TaskObserver):
+        raise TypeError(f"{observer!r} is no task observer: it needs the methods created and finished")
+
+
 def _settle(loop: AbstractEventLoop, factory: MetadataTaskFactory) -> None:
     """Make the factory tell exactly the observers of its shares, or leave the loop when there are none."""
-    unique: dict[int, TaskObserver] = {id(one): one for share in factory.shares for one in share.observers}
-    factory.observers = tuple(unique.values())
+    before = factory.audience
+    factory.audience = Audience(one for share in factory.shares for one in share.observers)
+    before.followed_by = factory.audience
     factory.rest(idle=not factory.shares)
     if factory.idle and loop.get_task_factory() is factory:
         loop.set_task_factory(factory.beneath)

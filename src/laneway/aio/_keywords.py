@@ -60,12 +60,12 @@ def _eager_constructor(factory: AnyFactory) -> AnyFactory | None:
 def _parameters(factory: AnyFactory) -> dict[str, inspect.Parameter]:
     try:
         return dict(inspect.signature(factory).parameters)
-    except (TypeError, ValueError):  # a callable without a signature: nothing is known about it
+    except TypeError, ValueError:  # a callable without a signature: nothing is known about it
         return {}
 
 
 def given_keywords(
-    name: object, context: Context | None, eager_start: bool | None, others: dict[str, Any]
+    name: str | None, context: Context | None, eager_start: bool | None, others: dict[str, Any]
 ) -> dict[str, Any]:
     """The keywords that a caller gave, and no others: a factory may not know the ones it did not."""
     keywords = others

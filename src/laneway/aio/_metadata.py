@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import NoReturn, Self, TypedDict
+from typing import Any, NoReturn, Self, TypedDict, cast
 
 FIELDS = ("operation_name", "correlation_id", "priority_hint")
 
@@ -47,13 +47,13 @@ class TaskMetadata:
         MetadataValueError: an empty or blank text.
     """
 
-    __slots__ = ("_task_name", "correlation_id", "operation_name", "priority_hint")
-    __match_args__ = FIELDS
+    __slots__ = ("cached_task_name", "correlation_id", "operation_name", "priority_hint")
+    __match_args__ = ("operation_name", "correlation_id", "priority_hint")
 
     operation_name: str | None
     correlation_id: str | None
     priority_hint: int | None
-    _task_name: str | None
+    cached_task_name: str | None
 
     def __init__(
         self,
@@ -62,16 +62,21 @@ class TaskMetadata:
         correlation_id: str | None = None,
         priority_hint: int | None = None,
     ) -> None:
-        if operation_name is not None:
+        # Written out, with the slots set directly: a record is built for every attempt of an engine.
+        if operation_name is not None and (
+            type(operation_name) is not str or not operation_name or operation_name.isspace()
+        ):
             _check_text("operation_name", operation_name)
-        if correlation_id is not None:
+        if correlation_id is not None and (
+            type(correlation_id) is not str or not correlation_id or correlation_id.isspace()
+        ):
             _check_text("correlation_id", correlation_id)
-        if priority_hint is not None:
+        if priority_hint is not None and type(priority_hint) is not int:
             _check_priority(priority_hint)
-        _put(self, "operation_name", operation_name)
-        _put(self, "correlation_id", correlation_id)
-        _put(self, "priority_hint", priority_hint)
-        _put(self, "_task_name", None)
+        _set_operation_name(self, operation_name)
+        _set_correlation_id(self, correlation_id)
+        _set_priority_hint(self, priority_hint)
+        _set_task_name(self, None)
 
     @classmethod
     def from_mapping(cls, fields: Mapping[str, object]) -> Self:
@@ -81,20 +86,11 @@ class TaskMetadata:
             MetadataTypeError: not a mapping, an unknown key (with the nearest known one), or a wrong type.
             MetadataValueError: an empty or blank text.
         """
-        if not isinstance(fields, Mapping):
-            raise MetadataTypeError(
-                f"metadata must be a TaskMetadata or a mapping with the keys {', '.join(FIELDS)}, "
-                f"not {type(fields).__name__}"
-            )
+        _check_mapping(fields)
         for key, value in fields.items():
-            if key not in FIELDS:
-                _refuse_key(key)
-            if value is None:
-                wanted = "an int" if key == "priority_hint" else "a str"
-                raise MetadataTypeError(
-                    f"metadata {key!r} must be {wanted}, not None; leave the key out", key=key
-                )
-        return cls(**fields)  # type: ignore[arg-type]  # each value is checked by __init__
+            if value is None or key not in FIELDS:
+                _refuse_item(key, value)
+        return cls(**cast("dict[str, Any]", fields))
 
     def as_dict(self) -> TaskMetadataFields:
         """The fields that are set, as plain JSON-ready data; `from_mapping` reads it back."""
@@ -113,14 +109,14 @@ class TaskMetadata:
         Python's own tools (`python -m asyncio ps` and `pstree`) show only the name of a task, so it
         carries what matters. Characters that do not print are escaped.
         """
-        name = self._task_name
+        name = self.cached_task_name
         if name is None:
             name = self.operation_name or ""
             if self.correlation_id is not None:
                 name = f"{name} [{self.correlation_id}]" if name else f"[{self.correlation_id}]"
             if not name.isprintable():
                 name = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
-            _put(self, "_task_name", name)
+            _set_task_name(self, name)
         return name
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -129,10 +125,10 @@ class TaskMetadata:
     def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError("TaskMetadata is immutable")
 
-    def __replace__(self, **changes: object) -> Self:
-        for key in changes:
+    def __replace__(self, **changes: Any) -> Self:
+        for key, value in changes.items():
             if key not in FIELDS:
-                _refuse_key(key)
+                _refuse_item(key, value)
         fields = {key: getattr(self, key) for key in FIELDS}
         return type(self)(**{**fields, **changes})
 
@@ -154,14 +150,23 @@ class TaskMetadata:
         return self.operation_name, self.correlation_id, self.priority_hint
 
 
-_put = object.__setattr__
+_set_operation_name = TaskMetadata.__dict__["operation_name"].__set__
+_set_correlation_id = TaskMetadata.__dict__["correlation_id"].__set__
+_set_priority_hint = TaskMetadata.__dict__["priority_hint"].__set__
+_set_task_name = TaskMetadata.__dict__["cached_task_name"].__set__
 
 
-def checked(metadata: object) -> TaskMetadata:
+def checked(metadata: TaskMetadata | Mapping[str, object]) -> TaskMetadata:
     """`metadata` as a record: as it is if it is one already, else built from a mapping."""
-    if isinstance(metadata, TaskMetadata):
-        return metadata
-    return TaskMetadata.from_mapping(metadata)  # type: ignore[arg-type]  # refuses what is no mapping
+    return metadata if isinstance(metadata, TaskMetadata) else TaskMetadata.from_mapping(metadata)
+
+
+def _check_mapping(fields: object) -> None:
+    if type(fields) is not dict and not isinstance(fields, Mapping):
+        raise MetadataTypeError(
+            f"metadata must be a TaskMetadata or a mapping with the keys {', '.join(FIELDS)}, "
+            f"not {type(fields).__name__}"
+        )
 
 
 def _check_text(key: str, value: object) -> None:
@@ -178,7 +183,12 @@ def _check_priority(value: object) -> None:
         )
 
 
-def _refuse_key(key: object) -> NoReturn:
-    near = get_close_matches(key, FIELDS, n=1, cutoff=0.5) if isinstance(key, str) else []
-    hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(FIELDS)}"
-    raise MetadataTypeError(f"metadata has no key {key!r}; {hint}", key=str(key))
+def _refuse_item(key: object, value: object) -> NoReturn:
+    if key in FIELDS:
+        wanted = "an int" if key == "priority_hint" else "a str"
+        message = f"metadata {key!r} must be {wanted}, not {type(value).__name__}; leave the key out"
+    else:
+        near = get_close_matches(key, FIELDS, n=1, cutoff=0.5) if isinstance(key, str) else []
+        hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(FIELDS)}"
+        message = f"metadata has no key {key!r}; {hint}"
+    raise MetadataTypeError(message, key=str(key))

@@ -1,6 +1,8 @@
 """Who is told about tasks: the `TaskObserver` protocol, and how observers are called without harm."""
 
 from asyncio import AbstractEventLoop, CancelledError, Task
+from collections.abc import Callable, Iterable
+from time import perf_counter
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from laneway.aio._metadata import TaskMetadata
@@ -26,55 +28,82 @@ class TaskObserver(Protocol):
         """`task` is done, `seconds` after it was asked for."""
 
 
-def outcome_of(task: Task[Any]) -> TaskOutcome:
-    """How a task that is done ended.
+class Audience:
+    """The observers of one factory at one time; never changed, only followed by another one.
 
-    `Task.exception()` would mark the exception as retrieved and silence asyncio's report of a failure that
-    nobody looked at, so the attribute behind it is read: part of the protocol that `asyncio.isfuture`
-    describes, on the C and the Python implementation.
+    The methods are looked up once, here: looking them up for every task would be felt.
     """
-    if task.cancelled():
-        return "cancelled"
-    return "succeeded" if task._exception is None else "failed"  # type: ignore[attr-defined]
+
+    __slots__ = ("created", "finished", "followed_by", "observers")
+
+    def __init__(self, observers: Iterable[TaskObserver] = ()) -> None:
+        self.observers = tuple({id(observer): observer for observer in observers}.values())
+        self.created: tuple[Callable[[Task[Any], TaskMetadata | None], None], ...]
+        self.created = tuple(observer.created for observer in self.observers)
+        self.finished: tuple[Callable[[Task[Any], TaskMetadata | None, TaskOutcome, float], None], ...] = (
+            tuple(observer.finished for observer in self.observers)
+        )
+        self.followed_by: Audience | None = None
+
+    def remaining(self) -> Audience:
+        """Those who are still here: who came later has not seen the task begin and must not see it end."""
+        latest = self
+        while latest.followed_by is not None:
+            latest = latest.followed_by
+        return Audience(one for one in self.observers if any(one is other for other in latest.observers))
 
 
-def tell_created(
-    loop: AbstractEventLoop,
-    observers: tuple[TaskObserver, ...],
-    task: Task[Any],
-    metadata: TaskMetadata | None,
-) -> None:
-    """Call `created` of each observer; what they raise is reported to the loop."""
-    for observer in observers:
-        try:
-            observer.created(task, metadata)
-        except (Exception, CancelledError) as error:
-            _report(loop, observer, "created", task, error)
+class Watch:
+    """One task under observation: the done callback that tells its audience."""
+
+    __slots__ = ("_audience", "_loop", "_metadata", "_started")
+
+    def __init__(
+        self, loop: AbstractEventLoop, audience: Audience, metadata: TaskMetadata | None, started: float
+    ) -> None:
+        self._loop = loop
+        self._audience = audience
+        self._metadata = metadata
+        self._started = started
+
+    def begin(self, task: Task[Any]) -> None:
+        """Tell that the task was created, and see to it that its end is told."""
+        metadata = self._metadata
+        for tell in self._audience.created:
+            try:
+                tell(task, metadata)
+            except (Exception, CancelledError) as error:  # noqa: BLE001  # a stranger's code; reported
+                report(self._loop, tell, task, error)
+        if task.done():  # an eager start that came to its end
+            self(task)
+        else:
+            task.add_done_callback(self)
+
+    def __call__(self, task: Task[Any]) -> None:
+        """Tell that the task is done.
+
+        `Task.exception()` would mark the exception as retrieved and silence asyncio's report of a failure
+        that nobody looked at. So the attribute behind it is read, which the C and the Python implementation
+        share.
+        """
+        seconds = perf_counter() - self._started
+        outcome: TaskOutcome
+        if task._exception is not None:
+            outcome = "failed"
+        else:
+            outcome = "cancelled" if task.cancelled() else "succeeded"
+        audience = self._audience
+        if audience.followed_by is not None:
+            audience = audience.remaining()
+        for tell in audience.finished:
+            try:
+                tell(task, self._metadata, outcome, seconds)
+            except (Exception, CancelledError) as error:  # noqa: BLE001  # a stranger's code; reported
+                report(self._loop, tell, task, error)
 
 
-def tell_finished(
-    loop: AbstractEventLoop,
-    observers: tuple[TaskObserver, ...],
-    task: Task[Any],
-    metadata: TaskMetadata | None,
-    seconds: float,
-) -> None:
-    """Call `finished` of each observer; what they raise is reported to the loop."""
-    outcome = outcome_of(task)
-    for observer in observers:
-        try:
-            observer.finished(task, metadata, outcome, seconds)
-        except (Exception, CancelledError) as error:
-            _report(loop, observer, "finished", task, error)
-
-
-def _report(
-    loop: AbstractEventLoop, observer: TaskObserver, method: str, task: Task[Any], error: BaseException
-) -> None:
+def report(loop: AbstractEventLoop, tell: object, task: Task[Any], error: BaseException) -> None:
+    """Leave what an observer raised to the loop's exception handler."""
     loop.call_exception_handler(
-        {
-            "message": f"task observer {observer!r} failed in {method}()",
-            "exception": error,
-            "task": task,
-        }
+        {"message": f"a task observer failed: {tell!r}", "exception": error, "task": task}
     )

@@ -4,13 +4,16 @@ import asyncio
 from asyncio import AbstractEventLoop, Task, get_running_loop
 from collections.abc import Callable
 from contextvars import Context
+from difflib import get_close_matches
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Never, NoReturn, Self
 
 from laneway.aio._coroutines import AnyCoroutine, close_unstarted
 from laneway.aio._factory import MetadataTaskFactory
 from laneway.aio._keywords import given_keywords, takes_metadata
 from laneway.aio._metadata import TaskMetadata, TaskMetadataFields, checked
+
+KEYWORDS = ("name", "context", "eager_start", "metadata")
 
 
 def create_task[T](
@@ -20,6 +23,7 @@ def create_task[T](
     context: Context | None = None,
     eager_start: bool | None = None,
     metadata: TaskMetadata | TaskMetadataFields | None = None,
+    **unknown: Never,
 ) -> Task[T]:
     """Create a task on the running loop: `asyncio.create_task`, with metadata.
 
@@ -36,15 +40,20 @@ def create_task[T](
 
     Raises:
         MetadataError: the metadata was refused.
+        TypeError: a keyword that does not exist (the nearest one is named), or no coroutine.
         RuntimeError: no loop is running.
     """
     try:
+        if unknown:
+            _refuse_keyword(next(iter(unknown)))
         if metadata is not None and type(metadata) is not TaskMetadata:
             metadata = checked(metadata)
         loop = get_running_loop()
         factory = loop.get_task_factory()
         if type(factory) is MetadataTaskFactory and factory.direct:
             return factory.spawn(loop, coro, name, context, eager_start, metadata)
+        if metadata is None and name is None and context is None and eager_start is None:
+            return loop.create_task(coro)
         return _forward(loop.create_task, loop, coro, name, context, eager_start, metadata)
     except BaseException:
         close_unstarted(coro)
@@ -88,6 +97,7 @@ class TaskGroup:
         context: Context | None = None,
         eager_start: bool | None = None,
         metadata: TaskMetadata | TaskMetadataFields | None = None,
+        **unknown: Never,
     ) -> Task[T]:
         """Create a task in this group; the keywords are those of `laneway.aio.create_task`.
 
@@ -96,6 +106,8 @@ class TaskGroup:
             RuntimeError: the group was not entered, is finished or is shutting down.
         """
         try:
+            if unknown:
+                _refuse_keyword(next(iter(unknown)))
             record = None if metadata is None else checked(metadata)
             return _forward(self._group.create_task, self._loop, coro, name, context, eager_start, record)
         except BaseException:
@@ -104,6 +116,12 @@ class TaskGroup:
 
     def __repr__(self) -> str:
         return repr(self._group)
+
+
+def _refuse_keyword(keyword: str) -> NoReturn:
+    near = get_close_matches(keyword, KEYWORDS, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"the keywords are {', '.join(KEYWORDS)}"
+    raise TypeError(f"create_task() has no keyword {keyword!r}; {hint}")
 
 
 def _forward[T](

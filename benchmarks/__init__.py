@@ -1,0 +1,1 @@
+"""Benchmarks: each module measures one part of Laneway; run them as `python -m benchmarks.NAME`."""
