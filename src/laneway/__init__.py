@@ -25,9 +25,9 @@ if TYPE_CHECKING:
         WorkflowInvalid,
     )
     from laneway._core.model import TaskSpec, WorkflowSpec
-    from laneway.app import run
+    from laneway.app import Engine, run
     from laneway.authoring import AttemptStopped, Workflow, cancelled, task
-    from laneway.engine import Engine, RunHandle
+    from laneway.engine.handle import RunHandle
     from laneway.engine.results import RunResult
 
 __version__ = "0.1.0"
@@ -69,9 +69,9 @@ _HOMES = {
         "WorkflowInvalid",
     ),
     "laneway._core.model": ("TaskSpec", "WorkflowSpec"),
-    "laneway.app": ("run",),
+    "laneway.app": ("Engine", "run"),
     "laneway.authoring": ("AttemptStopped", "Workflow", "cancelled", "task"),
-    "laneway.engine": ("Engine", "RunHandle"),
+    "laneway.engine.handle": ("RunHandle",),
     "laneway.engine.results": ("RunResult",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -111,6 +111,7 @@ def _decorate(function: Any, options: dict[str, Any]) -> Any:
         parameters=parameters,
         optional=optional,
         has_condition=is_predicate,
+        asks=_parameters(condition) if is_predicate else (),
         doc=(plain.__doc__ or "").strip(),
         file=code.co_filename,
         line=code.co_firstlineno,
@@ -125,6 +126,13 @@ def _decorate(function: Any, options: dict[str, Any]) -> Any:
         raise TypeError(f"task {spec.id} is mapped over {spec.each!r} but takes no parameter for the item")
     setattr(function, _ATTRIBUTE, spec)
     return function
+
+
+def _parameters(predicate: Any) -> tuple[str, ...]:
+    code = getattr(predicate, "__code__", None)
+    if code is None:
+        raise TypeError("@task(when=...) takes a rule or a plain function as predicate")
+    return tuple(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
 
 
 def spec_of(function: object) -> TaskSpec | None:

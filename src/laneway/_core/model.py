@@ -46,6 +46,8 @@ class TaskSpec(NamedTuple):
     when: str = "all_success"
     has_condition: bool = False
     """True when `when=` is a predicate: it lives at the function and is asked where the task runs."""
+    asks: tuple[str, ...] = ()
+    """The predicate's parameters, bound like the task's own; `context` alone gives it the whole context."""
     doc: str = ""
     file: str = ""
     line: int = 0

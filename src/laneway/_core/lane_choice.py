@@ -1,0 +1,91 @@
+"""Which lane runs a task, and why: a pure function of facts."""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from laneway._core.model import TaskSpec
+
+__all__ = ["LaneChoice", "LaneFacts", "choose"]
+
+
+class LaneFacts(NamedTuple):
+    """What is known about a task's surroundings when its package is loaded."""
+
+    where: Literal["host", "package"]
+    refusals: Mapping[str, str]
+    """Per lane that cannot run the task, why."""
+    lanes: frozenset[str]
+    """Lanes that are there."""
+    measured: Mapping[str, float] = {}
+    """Per lane, time relative to inline as measured by `laneway bench lanes`; empty if never measured."""
+
+
+class LaneChoice(NamedTuple):
+    """The lane and the reason in words; `refused` is set when no lane can run the task as asked."""
+
+    lane: str
+    reason: str
+    refused: str | None = None
+
+
+_SLOWEST = 1.15
+"""The interpreter lane is taken by itself only where it was measured at most 15 % slower than inline."""
+
+
+def choose(spec: TaskSpec, facts: LaneFacts) -> LaneChoice:
+    """Choose a lane. An explicit lane that cannot run the task is refused, unless `fallback=True` lets another take it."""
+    if spec.lane != "auto":
+        return _explicit(spec, facts)
+    for lane, reason in _candidates(spec, facts):
+        if lane in facts.lanes and lane not in facts.refusals:
+            return LaneChoice(lane, reason)
+    why = "; ".join(f"{lane}: {reason}" for lane, reason in sorted(facts.refusals.items()))
+    return LaneChoice("thread", "", refused=f"no lane can run it ({why})")
+
+
+def _candidates(spec: TaskSpec, facts: LaneFacts) -> list[tuple[str, str]]:
+    if spec.is_async and not spec.cpu:
+        return [
+            ("loop", "it is a coroutine"),
+            ("thread", "it is a coroutine, and the loop lane cannot run it"),
+            ("process", "it is a coroutine, and no other lane can run it"),
+        ]
+    if not spec.cpu:
+        return [
+            ("thread", "it is a plain function and not marked cpu"),
+            ("interpreter", "it is a plain function, and the thread lane cannot run it"),
+            ("process", "it is a plain function, and no other lane can run it"),
+        ]
+    ratio = facts.measured.get("interpreter")
+    slow = ratio is not None and ratio > _SLOWEST
+    refused = facts.refusals.get("interpreter")
+    instead = f"it is marked cpu, and the interpreter lane cannot run it: {refused}"
+    ways = [
+        ("process", instead if refused else "it is marked cpu"),
+        ("thread", "it is marked cpu, but no isolated lane can run it"),
+    ]
+    if slow:
+        reason = f"it is marked cpu, but was measured {ratio:.2f} times slower on the interpreter lane"
+        return [("thread", reason), *ways]
+    return [("interpreter", "it is marked cpu, and its code loads in an isolated interpreter"), *ways]
+
+
+def _explicit(spec: TaskSpec, facts: LaneFacts) -> LaneChoice:
+    wanted = spec.lane
+    refusal = facts.refusals.get(wanted)
+    if wanted not in facts.lanes and refusal is None:
+        refusal = "this lane is not installed"
+    if refusal is None:
+        return LaneChoice(wanted, "the task asks for it")
+    ways = [one for one in _alternatives(spec, wanted) if one in facts.lanes and one not in facts.refusals]
+    if spec.fallback and ways:
+        return LaneChoice(ways[0], f"the task asks for {wanted}, which cannot run it: {refusal}")
+    advice = f"use lane={ways[0]!r}, or fallback=True to let that happen by itself" if ways else "no other lane can either"
+    return LaneChoice(
+        wanted, "", refused=f"task {spec.id!r} cannot run on the {wanted} lane: {refusal}; {advice}"
+    )
+
+
+def _alternatives(spec: TaskSpec, wanted: str) -> list[str]:
+    ladder = ["interpreter", "process", "thread", "loop"] if not spec.is_async else ["loop", "process", "thread"]
+    return [one for one in ladder if one != wanted]

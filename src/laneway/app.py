@@ -1,0 +1,332 @@
+"""The composition root: the only place that knows all adapters. `Engine` for programs, `run` for scripts."""
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID, uuid7
+
+import msgspec
+
+from laneway._core.context import encode_object
+from laneway._core.errors import LanewayError, SettingInvalid, WorkflowInvalid
+from laneway._core.events import Event, EventRow
+from laneway._core.fingerprint import fingerprint
+from laneway._core.jsonvalue import check
+from laneway._core.lane_choice import LaneChoice, LaneFacts, choose
+from laneway._core.model import TaskSpec, WorkflowSpec
+from laneway._core.plan import Plan, plan_of
+from laneway.authoring import Workflow
+from laneway.engine.handle import RunHandle, stored_result
+from laneway.engine.results import RunResult
+from laneway.engine.runs import Runnable, Runs
+from laneway.engine.surroundings import Surroundings
+from laneway.lanes._fleet import Fleet
+from laneway.ports import Lane, Unit
+from laneway.registry import lane_factories, store_from
+from laneway.settings import durability_from, settings_from
+from laneway.stores._processes import here
+from laneway.targets import Target
+
+__all__ = ["Engine", "run"]
+
+_DEFAULT_MAX_RUNS = 10_000
+
+
+class EngineClosed(LanewayError):
+    """The engine is not open."""
+
+    code = "LW-ENGINE-003"
+    template = "this engine is not open. Use it inside `async with Engine(...) as engine:`."
+
+
+class Engine:
+    """Runs workflows on one store.
+
+    Args:
+        store: `sqlite:///FILE` (three slashes: relative, four: absolute), `memory://` or `postgresql://...`.
+        durability: `commit` (default: survives the death of the process), `fsync` (survives power loss) or `exit`.
+        workers: workers per package on isolated lanes; by default one per core.
+        max_runs: how many runs may be live at once; `start` waits for room.
+        grace: seconds that running steps may go on when the engine closes.
+        interpreters: False runs the interpreter lane on worker processes.
+
+    Open it with `async with`; all its methods belong to that event loop.
+    """
+
+    def __init__(
+        self,
+        store: str = "sqlite:///laneway.db",
+        *,
+        durability: str | None = None,
+        workers: int | None = None,
+        max_runs: int = _DEFAULT_MAX_RUNS,
+        grace: float | None = None,
+        interpreters: bool | None = None,
+    ) -> None:
+        settings = settings_from()
+        self.durability = durability_from("durability", settings.durability if durability is None else durability)
+        self.store = store_from(store, durability=self.durability)
+        self.grace = settings.grace if grace is None else grace
+        self._max_runs = max_runs
+        self.fleet = Fleet(
+            workers=settings.workers if workers is None else workers,
+            interpreters=settings.interpreters if interpreters is None else interpreters,
+        )
+        self.lanes: dict[str, Lane] = {}
+        self._around: Surroundings | None = None
+        self._runs: Runs | None = None
+        self._known: dict[int, tuple[object, Runnable]] = {}
+
+    # ---- life
+
+    async def __aenter__(self) -> Self:
+        card = here(str(uuid7()))
+        self.lanes = {name: make(self.fleet) for name, make in lane_factories().items()}
+        await self.store.open(card)
+        try:
+            for lane in self.lanes.values():
+                await lane.open()
+        except BaseException:
+            await self.store.close()
+            raise
+        self._around = Surroundings(self.store, self.lanes)
+        self._runs = Runs(self._around, card, max_runs=self._max_runs)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self, *, grace: float | None = None) -> None:
+        """Let running steps finish within the grace period, then stop them. Idempotent; unfinished runs can be resumed."""
+        runs, self._runs = self._runs, None
+        if runs is None:
+            return
+        grace = self.grace if grace is None else grace
+        try:
+            await runs.close(grace)
+        finally:
+            try:
+                for lane in self.lanes.values():
+                    await lane.close(grace=grace)
+            finally:
+                await self.store.close()
+
+    # ---- runs
+
+    async def run(
+        self,
+        workflow: "Workflow | Target",
+        context: Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        check: bool = True,
+        durability: str | None = None,
+    ) -> RunResult:
+        """Run a workflow to its end.
+
+        Args:
+            workflow: what to run.
+            context: the initial context; JSON values only.
+            key: idempotency key. A second call with it gives the first run's result, and goes on with an unfinished one.
+            check: raise RunFailed for a run that failed or was cancelled; False returns its result.
+            durability: for this run, instead of the engine's.
+
+        Raises:
+            WorkflowInvalid: all mistakes of the workflow, before anything runs.
+            JsonInvalid: the context holds what JSON cannot.
+            RunFailed: see `check`.
+        """
+        handle = await self.start(workflow, context, key=key, durability=durability)
+        return await handle.result(check=check)
+
+    async def start(
+        self,
+        workflow: "Workflow | Target",
+        context: Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        wait: bool = True,
+        durability: str | None = None,
+    ) -> RunHandle:
+        """Start a run and return its handle once the run is recorded.
+
+        Raises:
+            Backpressure: `wait` is False and the engine holds `max_runs` runs.
+        """
+        runs, around = self._open()
+        encoded = _encoded(context)
+        if key is not None and (not isinstance(key, str) or not key):
+            raise SettingInvalid(setting="key", value=key, reason="a key is a non-empty text", advice="Use str(key).")
+        chosen = self.durability if durability is None else durability_from("durability", durability)
+        runnable = self.runnable(workflow)
+        record, driver = await runs.start(runnable, encoded, key=key, wait=wait, deferred=chosen == "exit")
+        return RunHandle(_text(record.run), around, runs, driver, is_new=record.is_new)
+
+    async def resume(self, run: str, workflow: "Workflow | Target") -> RunHandle:
+        """Go on with an unfinished run that no living engine drives. Finished steps are kept.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        runs, around = self._open()
+        await around.store.read("run", run=run)
+        driver = await runs.resume(run, self.runnable(workflow))
+        return RunHandle(run, around, runs, driver, is_new=False)
+
+    async def result(self, run: str) -> RunResult:
+        """A run as the store has it, finished or not.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        _, around = self._open()
+        return await stored_result(around, run)
+
+    async def cancel(self, run: str) -> None:
+        """Cancel a run, wherever it is driven."""
+        runs, _ = self._open()
+        await runs.cancel(run)
+
+    async def find(
+        self, *, workflow: str | None = None, status: str | None = None, key: str | None = None, limit: int = 50
+    ) -> list[dict[str, Any]]:
+        """The latest runs that match, newest first."""
+        _, around = self._open()
+        return await around.store.read("runs", workflow=workflow, status=status, key=key, limit=limit)
+
+    async def events(self, *, run: str | None = None, after: int = 0, limit: int = 1000) -> list[Event]:
+        """Recorded events from a cursor on."""
+        _, around = self._open()
+        answers = await around.store.read("events", run=run, after=after, limit=limit)
+        return [one["event"] for one in answers]
+
+    def listen(self, listener: Callable[[Sequence[EventRow]], None]) -> None:
+        """Have a function called with events as they commit, on the engine's loop."""
+        _, around = self._open()
+        around.listeners.append(listener)
+
+    # ---- workflows
+
+    def runnable(self, workflow: "Workflow | Target") -> Runnable:
+        """A workflow planned, with its code and lanes; remembered for as long as the engine lives.
+
+        Raises:
+            WorkflowInvalid: all mistakes at once, lanes that cannot run a task among them.
+        """
+        known = self._known.get(id(workflow))
+        if known is not None and known[0] is workflow:
+            return known[1]
+        if isinstance(workflow, Workflow):
+            specs = tuple(spec._replace(fingerprint=fingerprint(spec.function)) for spec in workflow.spec.tasks)
+            spec = workflow.spec._replace(tasks=specs)
+            units = {one.id: _host_unit(one) for one in specs}
+            reference = f"{workflow.module}:{workflow.name}"
+        elif isinstance(workflow, Target):
+            spec, reference = workflow.workflow, workflow.reference
+            units = {one.id: workflow.unit or _host_unit(one) for one in spec.tasks}
+        else:
+            raise TypeError(f"{workflow!r} is not a Workflow")
+        made = self._runnable(spec, units, reference)
+        self._known[id(workflow)] = (workflow, made)
+        return made
+
+    def _runnable(self, spec: WorkflowSpec, units: Mapping[str, Unit], reference: str) -> Runnable:
+        problems: list[str] = []
+        plan: Plan | None = None
+        try:
+            plan = plan_of(spec, lanes=list(self.lanes))
+        except WorkflowInvalid as error:
+            problems += error.problems
+        choices = {one.id: self.choice(one, units[one.id]) for one in spec.tasks}
+        problems += [choice.refused for one, choice in choices.items() if choice.refused and choice.lane in self.lanes]
+        if problems or plan is None:
+            raise WorkflowInvalid(workflow=spec.name, problems=problems)
+        return Runnable(
+            plan,
+            tuple(units[one.id] for one in plan.tasks),
+            tuple(self.lanes[choices[one.id].lane] for one in plan.tasks),
+            reference,
+            msgspec.json.encode({one.id: one.fingerprint for one in plan.tasks}),
+        )
+
+    def choice(self, spec: TaskSpec, unit: Unit) -> LaneChoice:
+        """Which lane a task would take, and why."""
+        refusals = {name: reason for name, lane in self.lanes.items() if (reason := lane.refusal(unit, spec))}
+        facts = LaneFacts("package" if unit.kind == "package" else "host", refusals, frozenset(self.lanes))
+        return choose(spec, facts)
+
+    def _open(self) -> tuple[Runs, Surroundings]:
+        if self._runs is None or self._around is None:
+            raise EngineClosed()
+        return self._runs, self._around
+
+
+def run(
+    workflow: "Workflow | Target",
+    context: Mapping[str, Any] | None = None,
+    *,
+    store: str = "memory://",
+    key: str | None = None,
+    check: bool = True,
+    **options: Any,
+) -> RunResult:
+    """Run a workflow to its end without writing asyncio. `options` are those of `Engine`.
+
+    Keeps nothing unless a `store` is given. Works inside a running event loop too (on a thread of its own).
+
+    Raises:
+        RunFailed: the run failed and `check` is True; and what `Engine.run` raises.
+    """
+
+    async def whole() -> RunResult:
+        async with Engine(store, **options) as engine:
+            return await engine.run(workflow, context, key=key, check=check)
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(whole())
+    outcome: list[RunResult] = []
+    failure: list[BaseException] = []
+
+    def aside() -> None:
+        try:
+            outcome.append(asyncio.run(whole()))
+        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread
+            failure.append(error)
+
+    thread = threading.Thread(target=aside, name="laneway-run")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+def _encoded(context: Mapping[str, Any] | None) -> bytes:
+    if context is None:
+        return b"{}"
+    if not isinstance(context, Mapping):
+        raise TypeError(f"a context is a mapping from keys to JSON values, not {type(context).__name__}")
+    values = dict(context)
+    check(values, "context")
+    return encode_object(values)
+
+
+def _host_unit(spec: TaskSpec) -> Unit:
+    """The module or script of the running program that a task lives in."""
+    module = spec.reference.partition(":")[0]
+    inherited = tuple(str(Path(one).absolute()) if one else str(Path.cwd()) for one in sys.path)
+    if module == "__main__":
+        return Unit(f"script:{spec.file}", "script", spec.file, inherited=inherited, name=spec.file)
+    return Unit(f"module:{module}", "module", module, inherited=inherited, name=module)
+
+
+def _text(run: bytes) -> str:
+    return str(UUID(bytes=run))

@@ -1,0 +1,119 @@
+"""`RunHandle`: what `engine.start` gives, to wait for a run, to watch it and to cancel it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from laneway import aio
+from laneway._core.errors import LanewayError
+from laneway._core.events import Event, EventRow
+from laneway._core.records import ENDED
+from laneway.engine.dispatch import Driver
+from laneway.engine.results import RunResult, result_of
+from laneway.engine.runs import Runs
+from laneway.engine.surroundings import Surroundings
+
+__all__ = ["RunHandle", "RunInterrupted", "stored_result"]
+
+
+class RunInterrupted(LanewayError):
+    """The engine was closed while the run was going on. It can be resumed: nothing committed is lost."""
+
+    code = "LW-ENGINE-002"
+    template = "run {run} was interrupted when its engine closed. `engine.resume({run!r})` goes on with it."
+
+
+class RunHandle:
+    """A started run. `id` is its UUIDv7 as text; `is_new` is False where the key named a run that was there."""
+
+    def __init__(self, id: str, around: Surroundings, runs: Runs, driver: Driver | None, *, is_new: bool) -> None:
+        self.id = id
+        self.is_new = is_new
+        self._around = around
+        self._runs = runs
+        self._driver = driver
+
+    @property
+    def kept(self) -> int:
+        """How many finished steps were found in the store when the run was taken up."""
+        return 0 if self._driver is None else self._driver.kept
+
+    async def result(self, *, check: bool = True) -> RunResult:
+        """Wait for the run's end.
+
+        Raises:
+            RunFailed: it failed or was cancelled, and `check` is True.
+            RunInterrupted: the engine closed first.
+        """
+        driver = self._driver
+        if driver is not None:
+            status = await asyncio.shield(driver.finished)
+            if status == "interrupted":
+                raise RunInterrupted(run=self.id)
+            found = self._runs.result(driver, status)
+        else:
+            async for _ in self.events():
+                pass
+            found = await stored_result(self._around, self.id)
+        return found.checked() if check else found
+
+    async def cancel(self) -> None:
+        """Stop the run's steps and record it as cancelled."""
+        await self._runs.cancel(self.id)
+
+    async def events(self, *, after: int = 0) -> AsyncIterator[Event]:
+        """The run's events in order, from the cursor `after` on, until the run ends. Read from the store: none is missed."""
+        cursor = after
+        changed = asyncio.Event()
+        mine = self._driver.run if self._driver is not None else None
+
+        def notice(rows: Any) -> None:
+            if any(isinstance(row, EventRow) and row.run == mine for row in rows):
+                changed.set()
+
+        self._around.listeners.append(notice)
+        try:
+            while True:
+                changed.clear()
+                for answer in await self._around.store.read("events", run=self.id, after=cursor):
+                    event: Event = answer["event"]
+                    cursor = event.seq
+                    yield event
+                    if event.kind in _LAST:
+                        return
+                driver = self._driver
+                if driver is not None and not driver.finished.done():
+                    await _first(changed.wait(), driver.finished)
+                elif (await self._status()) in ENDED or driver is not None:
+                    if not await self._around.store.read("events", run=self.id, after=cursor, limit=1):
+                        return
+                else:
+                    await asyncio.sleep(0.25)  # another engine drives it; SQLite cannot tell us when it moves
+        finally:
+            self._around.listeners.remove(notice)
+
+    async def _status(self) -> str:
+        answers = await self._around.store.read("run", run=self.id)
+        return str(answers[0]["status"])
+
+
+_LAST = frozenset({"run_succeeded", "run_failed", "run_cancelled"})
+
+
+async def _first(waiting: Any, finished: asyncio.Future[Any]) -> None:
+    task = aio.create_task(waiting, name="laneway events")
+    await asyncio.wait([task, finished], return_when=asyncio.FIRST_COMPLETED)
+    task.cancel()
+
+
+async def stored_result(around: Surroundings, run: str) -> RunResult:
+    """A run as the store has it.
+
+    Raises:
+        RunNotFound: there is none.
+    """
+    saved = (await around.store.read("saved", run=run))[0]["saved"]
+    record = saved.record
+    rows = {(row.task, row.item): row for row in saved.steps}
+    context = record.context if record.final is None else record.final
+    return result_of(record.run, record.workflow, record.status, context, record.error, rows, 0)

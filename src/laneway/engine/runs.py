@@ -1,0 +1,204 @@
+"""The live runs of one engine: starting, adopting, cancelling and closing them, and the lease they hang on."""
+
+import asyncio
+from typing import NamedTuple
+from uuid import UUID, uuid7
+
+import msgspec
+
+from laneway import aio
+from laneway._core.context import decode_object, join_object
+from laneway._core.errors import Backpressure, LanewayError, StoreFenced, StoreUnavailable
+from laneway._core.plan import Plan, check_context
+from laneway._core.records import ENDED, RunRecord, SavedRun, Submission
+from laneway._core.transitions import RunState, restored
+from laneway.engine.dispatch import Driver
+from laneway.engine.results import RunResult, result_of
+from laneway.engine.surroundings import Surroundings, log
+from laneway.ports import EngineCard, Lane, Unit
+
+__all__ = ["LEASE", "Runnable", "Runs"]
+
+LEASE = 15.0
+"""Seconds an engine may be silent before others take its runs over."""
+
+
+class Runnable(NamedTuple):
+    """A workflow that this engine can run: its plan, and per task its code and its lane."""
+
+    plan: Plan
+    units: tuple[Unit, ...]
+    lanes: tuple[Lane, ...]
+    reference: str
+    fingerprints: bytes
+
+
+class Runs:
+    """Everything this engine drives right now.
+
+    Args:
+        around: store, lanes, time.
+        card: this engine as others see it.
+        max_runs: how many runs may be live at once.
+    """
+
+    def __init__(self, around: Surroundings, card: EngineCard, *, max_runs: int) -> None:
+        self.live: dict[str, Driver] = {}
+        self._around = around
+        self._card = card
+        self._room = asyncio.Semaphore(max_runs)
+        self._max_runs = max_runs
+        self._heart: asyncio.Task[None] | None = None
+        self._closing = False
+
+    async def start(
+        self,
+        runnable: Runnable,
+        context: bytes,
+        *,
+        key: str | None,
+        wait: bool = True,
+        deferred: bool = False,
+    ) -> tuple[RunRecord, Driver | None]:
+        """Record a run and begin it. With a known key: the run that has it, adopted if nobody drives it.
+
+        Raises:
+            Backpressure: there is no room and `wait` is False.
+        """
+        check_context(runnable.plan, values := decode_object(context))
+        if self._room.locked() and not wait:
+            raise Backpressure(waiting=len(self.live), limit=self._max_runs)
+        await self._room.acquire()
+        try:
+            run = uuid7().bytes
+            record = await self._submitted(
+                Submission(
+                    run,
+                    runnable.plan.workflow.name,
+                    runnable.plan.version,
+                    runnable.reference,
+                    context,
+                    key,
+                    self._around.now(),
+                    runnable.fingerprints,
+                )
+            )
+            if not record.is_new:
+                return record, await self._joined(record, runnable)
+            driver = self._drive(run, RunState(runnable.plan, values), runnable, deferred=deferred)
+        except BaseException:
+            self._room.release()
+            raise
+        driver.begin(driver.state.first())
+        return record, driver
+
+    async def _submitted(self, submission: Submission) -> RunRecord:
+        try:
+            return await self._around.store.submit(submission)
+        except StoreFenced as error:
+            await self._reborn(error)
+            return await self._around.store.submit(submission)
+
+    async def _joined(self, record: RunRecord, runnable: Runnable) -> Driver | None:
+        """The driver of a run that was there already, adopting it if its engine is gone. Gives back the room if not."""
+        text_id = str(UUID(bytes=record.run))
+        driver = self.live.get(text_id)
+        if driver is None and record.status not in ENDED:
+            claimed = await self._around.store.claim(run=text_id)
+            if claimed:
+                return self._adopt(claimed[0], runnable)
+        self._room.release()
+        return driver
+
+    async def resume(self, run: str, runnable: Runnable) -> Driver | None:
+        """Go on with a run that no living engine drives; None if there is nothing to go on with."""
+        driver = self.live.get(run)
+        if driver is not None:
+            return driver
+        await self._room.acquire()
+        try:
+            claimed = await self._around.store.claim(run=run)
+        except BaseException:
+            self._room.release()
+            raise
+        if not claimed:
+            self._room.release()
+            return None
+        return self._adopt(claimed[0], runnable)
+
+    def _adopt(self, saved: SavedRun, runnable: Runnable) -> Driver:
+        state, ready = restored(runnable.plan, decode_object(saved.record.context), saved.steps)
+        driver = self._drive(saved.record.run, state, runnable)
+        driver.begin(ready)
+        return driver
+
+    def _drive(self, run: bytes, state: RunState, runnable: Runnable, *, deferred: bool = False) -> Driver:
+        text_id = str(UUID(bytes=run))
+        driver = Driver(self._around, run, text_id, state, runnable.units, runnable.lanes, deferred=deferred)
+        self.live[text_id] = driver
+        driver.finished.add_done_callback(lambda _: self._left(text_id))
+        if self._heart is None or self._heart.done():
+            self._heart = aio.create_task(self._beat(), name="laneway heartbeat")
+        return driver
+
+    def _left(self, run: str) -> None:
+        if self.live.pop(run, None) is not None:
+            self._room.release()
+        if not self.live and self._heart is not None:
+            self._heart.cancel()
+            self._heart = None
+
+    # ---- the lease
+
+    async def _beat(self) -> None:
+        """Renew the lease while there are runs, and see what others want of them. An engine without runs is silent."""
+        while True:
+            try:
+                for run, wish in await self._around.store.renew(lease=LEASE):
+                    driver = self.live.get(run)
+                    if wish == "cancel" and driver is not None:
+                        aio.create_task(driver.cancel(), name=f"cancel {run}")
+            except StoreFenced as error:
+                await self._reborn(error)
+            except StoreUnavailable as error:
+                log.error("the lease could not be renewed: %s", error)
+            await asyncio.sleep(LEASE / 3)
+
+    async def _reborn(self, error: LanewayError) -> None:
+        """The lease is lost: leave all runs to whoever has them now, and go on under a new name."""
+        log.error("%s", error)
+        for driver in list(self.live.values()):
+            driver.abandon(error)
+        self._card = msgspec.structs.replace(self._card, id=str(uuid7()))
+        await self._around.store.open(self._card)
+
+    # ---- the end
+
+    async def cancel(self, run: str) -> None:
+        """Cancel a run, here or by asking the engine that drives it."""
+        driver = self.live.get(run)
+        if driver is not None:
+            await driver.cancel()
+        else:
+            await self._around.store.ask(run, "cancel")
+
+    async def close(self, grace: float) -> None:
+        """Stop driving: running steps get `grace` seconds; what is unfinished can be resumed later."""
+        self._closing = True
+        drivers = list(self.live.values())
+        if drivers:
+            stopping = [aio.create_task(one.shut_down(grace), name=f"shut down {one.text_id}") for one in drivers]
+            await asyncio.wait(stopping)
+            for one in stopping:
+                one.result()
+        if self._heart is not None:
+            self._heart.cancel()
+
+    def result(self, driver: Driver, status: str) -> RunResult:
+        """What a driver's run came to."""
+        end = driver.end
+        context = join_object(driver.state.initial) if end is None or end.context is None else end.context
+        error = None if end is None else end.error
+        return result_of(
+            driver.run, driver.plan.workflow.name, status, context, error, driver.state.rows, driver.kept
+        )

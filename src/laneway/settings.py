@@ -1,0 +1,108 @@
+"""Every setting, declared once: name, default, unit, help. The environment is read here and nowhere else."""
+
+import os
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from laneway._core.errors import SettingInvalid
+
+__all__ = ["SETTINGS", "Setting", "Settings", "settings_from"]
+
+type Durability = Literal["commit", "fsync", "exit"]
+
+
+class Setting(NamedTuple):
+    """One setting as documented: `laneway doctor` and the reference page list these."""
+
+    variable: str
+    default: str
+    help: str
+
+
+SETTINGS = (
+    Setting("LANEWAY_STORE", "sqlite:///laneway.db", "Store that commands use: sqlite:///FILE, postgresql://... or memory://."),
+    Setting("LANEWAY_DURABILITY", "commit", "fsync (survives power loss), commit (survives the process) or exit."),
+    Setting("LANEWAY_INTERPRETERS", "on", "off runs the interpreter lane on worker processes instead."),
+    Setting("LANEWAY_WORKERS", "", "Workers per package on isolated lanes; default: one per core."),
+    Setting("LANEWAY_GRACE", "5", "Seconds running steps may go on when the program ends."),
+    Setting("LANEWAY_LOG", "warning", "Level of log lines on standard error: debug, info, warning or error."),
+)
+
+
+class Settings(NamedTuple):
+    """What the program's surroundings ask for."""
+
+    store: str = "sqlite:///laneway.db"
+    durability: Durability = "commit"
+    interpreters: bool = True
+    workers: int | None = None
+    grace: float = 5.0
+    log: str = "warning"
+
+
+def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings.
+
+    Raises:
+        SettingInvalid: a variable has a value it cannot have.
+    """
+    raw = {one.variable: environment.get(one.variable, one.default) for one in SETTINGS}
+    return Settings(
+        store=raw["LANEWAY_STORE"],
+        durability=durability_from("LANEWAY_DURABILITY", raw["LANEWAY_DURABILITY"]),
+        interpreters=_switch("LANEWAY_INTERPRETERS", raw["LANEWAY_INTERPRETERS"]),
+        workers=_workers(raw["LANEWAY_WORKERS"]),
+        grace=_seconds("LANEWAY_GRACE", raw["LANEWAY_GRACE"]),
+        log=_level(raw["LANEWAY_LOG"]),
+    )
+
+
+def durability_from(setting: str, value: str) -> Durability:
+    """One of the three durabilities.
+
+    Raises:
+        SettingInvalid: it is none of them.
+    """
+    if value == "commit" or value == "fsync" or value == "exit":
+        return value
+    raise SettingInvalid(
+        setting=setting, value=value, reason="there is no such durability", advice="Use commit, fsync or exit."
+    )
+
+
+def _switch(setting: str, value: str) -> bool:
+    lowered = value.strip().lower()
+    if lowered in ("on", "1", "true", "yes"):
+        return True
+    if lowered in ("off", "0", "false", "no"):
+        return False
+    raise SettingInvalid(setting=setting, value=value, reason="it is a switch", advice="Use on or off.")
+
+
+def _workers(value: str) -> int | None:
+    if not value.strip():
+        return None
+    if value.strip().isdigit() and int(value) > 0:
+        return int(value)
+    raise SettingInvalid(
+        setting="LANEWAY_WORKERS", value=value, reason="it is a number of workers", advice="Use 1 or more."
+    )
+
+
+def _seconds(setting: str, value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1.0
+    if 0 <= seconds < float("inf"):
+        return seconds
+    raise SettingInvalid(setting=setting, value=value, reason="it is a number of seconds", advice="Use 0 or more.")
+
+
+def _level(value: str) -> str:
+    lowered = value.strip().lower()
+    if lowered in ("debug", "info", "warning", "error"):
+        return lowered
+    raise SettingInvalid(
+        setting="LANEWAY_LOG", value=value, reason="there is no such level", advice="Use debug, info, warning or error."
+    )
