@@ -179,15 +179,13 @@ class Store(Protocol):
         """
         ...
 
-    def commit(self, transition: Transition) -> "AsyncResult":
+    def commit(self, transition: Transition, answered: Callable[[BaseException | None], None]) -> None:
         """Make a transition durable: step rows, patch, events and run state in one transaction.
 
-        Awaiting the result returns once it is durable in the sense of the store's durability. Transitions of one run
-        commit in the order they were handed over. Committing the same step's end twice is refused.
-
-        Raises (on awaiting):
-            StoreFenced: the engine lost its lease; nothing was written.
-            StoreUnavailable: nothing was written; safe to hand over again.
+        `answered` is called on the event loop, with None once it is durable in the sense of the store's durability,
+        else with what went wrong: StoreFenced (the engine lost its lease; nothing was written) or StoreUnavailable
+        (nothing was written; safe to hand over again). Transitions of one run commit in the order they were handed
+        over. It may be called before `commit` returns.
         """
         ...
 
@@ -214,12 +212,6 @@ class Store(Protocol):
     async def close(self) -> None:
         """Write what is waiting, give up the lease, release files and connections. Idempotent."""
         ...
-
-
-class AsyncResult(Protocol):
-    """Something that can be awaited once or more for None."""
-
-    def __await__(self) -> Any: ...
 
 
 class Clock(Protocol):

@@ -18,7 +18,7 @@ TERMINAL = frozenset({"succeeded", "failed", "skipped", "cancelled"})
 class MapState:
     """A mapped task under way: its encoded items and what came of them, in order."""
 
-    __slots__ = ("failed", "items", "left", "next", "results")
+    __slots__ = ("failed", "items", "left", "next", "results", "under_way")
 
     def __init__(self, items: list[bytes]) -> None:
         self.items = items
@@ -26,6 +26,7 @@ class MapState:
         self.left = len(items)
         self.failed = 0
         self.next = 0
+        self.under_way = 0
 
     def joined(self) -> bytes:
         """The list of results as JSON, in the order of the items; null where an item failed or was skipped."""

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from laneway import aio
 from laneway._core.errors import LanewayError
 from laneway._core.events import Event, EventRow
 from laneway._core.records import ENDED
@@ -47,7 +46,7 @@ class RunHandle:
         """
         driver = self._driver
         if driver is not None:
-            status = await asyncio.shield(driver.finished)
+            status = await driver.wait()
             if status == "interrupted":
                 raise RunInterrupted(run=self.id)
             found = self._runs.result(driver, status)
@@ -72,6 +71,8 @@ class RunHandle:
                 changed.set()
 
         self._around.listeners.append(notice)
+        if self._driver is not None:
+            self._driver.on_close.append(changed.set)
         try:
             while True:
                 changed.clear()
@@ -82,8 +83,8 @@ class RunHandle:
                     if event.kind in _LAST:
                         return
                 driver = self._driver
-                if driver is not None and not driver.finished.done():
-                    await _first(changed.wait(), driver.finished)
+                if driver is not None and driver.status is None and driver.failure is None:
+                    await changed.wait()
                 elif (await self._status()) in ENDED or driver is not None:
                     if not await self._around.store.read("events", run=self.id, after=cursor, limit=1):
                         return
@@ -98,12 +99,6 @@ class RunHandle:
 
 
 _LAST = frozenset({"run_succeeded", "run_failed", "run_cancelled"})
-
-
-async def _first(waiting: Any, finished: asyncio.Future[Any]) -> None:
-    task = aio.create_task(waiting, name="laneway events")
-    await asyncio.wait([task, finished], return_when=asyncio.FIRST_COMPLETED)
-    task.cancel()
 
 
 async def stored_result(around: Surroundings, run: str) -> RunResult:

@@ -134,9 +134,8 @@ class Runs:
 
     def _drive(self, run: bytes, state: RunState, runnable: Runnable, *, deferred: bool = False) -> Driver:
         text_id = str(UUID(bytes=run))
-        driver = Driver(self._around, run, text_id, state, runnable.units, runnable.lanes, deferred=deferred)
+        driver = Driver(self._around, run, text_id, state, runnable.units, runnable.lanes, self._left, deferred=deferred)
         self.live[text_id] = driver
-        driver.finished.add_done_callback(lambda _: self._left(text_id))
         if self._heart is None or self._heart.done():
             self._heart = aio.create_task(self._beat(), name="laneway heartbeat")
         return driver

@@ -19,13 +19,13 @@ type Job = Callable[[sqlite3.Connection], Any]
 
 
 class Batch:
-    """What was handed over in one turn of the event loop. Transitions share one future, submissions have their own."""
+    """What was handed over in one turn of the event loop, with who wants to know how it went."""
 
-    __slots__ = ("future", "submissions", "transitions")
+    __slots__ = ("answers", "submissions", "transitions")
 
-    def __init__(self, future: asyncio.Future[None]) -> None:
-        self.future = future
+    def __init__(self) -> None:
         self.transitions: list[Transition] = []
+        self.answers: list[Callable[[BaseException | None], None]] = []
         self.submissions: list[tuple[Submission, asyncio.Future[RunRecord]]] = []
 
 
@@ -104,8 +104,7 @@ class Writer:
             try:
                 if connection.execute(self._sql["engine_alive"], (self.engine,)).fetchone() is None:
                     raise StoreFenced(engine=self.engine, store=self._store)
-                for batch in batches:
-                    answers += [(future, self._admit(connection, one)) for one, future in batch.submissions]
+                answers = self._admitted(connection, [one for batch in batches for one in batch.submissions])
                 steps = [row for batch in batches for one in batch.transitions for row in one.steps]
                 events = [row for batch in batches for one in batch.transitions for row in one.events]
                 ends = [
@@ -126,10 +125,10 @@ class Writer:
         except (sqlite3.Error, StoreError) as error:
             failure = explained(error, self._store)
             answers = [(future, failure) for batch in batches for _, future in batch.submissions]
-        self._loop_call(_settle, [batch.future for batch in batches], failure, answers)
+        self._loop_call(_settle, batches, failure, answers)
 
-    def _admit(self, connection: sqlite3.Connection, submission: Submission) -> RunRecord | KeyReused:
-        """Insert a run, or find the one that has its key."""
+    def _known(self, connection: sqlite3.Connection, submission: Submission) -> RunRecord | KeyReused | None:
+        """The run that has the submission's key, the refusal if it is another workflow's, or None."""
         if submission.key is not None:
             known = connection.execute(self._sql["run_by_key"], (submission.key,)).fetchone()
             if known is not None:
@@ -142,38 +141,43 @@ class Writer:
                     existing=record.workflow,
                     workflow=submission.workflow,
                 )
-        one = submission
-        connection.execute(
-            self._sql["run_insert"],
-            (
-                one.run,
-                one.workflow,
-                one.version,
-                one.reference,
-                one.key,
-                self.engine,
-                one.context,
-                one.created,
-                one.fingerprints,
-            ),
-        )
-        connection.execute(self._sql["event_write"], (one.run, "run_submitted", None, NO_ITEM, one.created, None))
-        return RunRecord(
-            one.run,
-            one.workflow,
-            one.version,
-            one.reference,
-            "running",
-            one.key,
-            self.engine,
-            one.context,
-            None,
-            None,
-            one.created,
-            None,
-            one.fingerprints,
-            is_new=True,
-        )
+        return None
+
+    def _admitted(
+        self, connection: sqlite3.Connection, submissions: list[tuple[Submission, asyncio.Future[RunRecord]]]
+    ) -> list[tuple[asyncio.Future[RunRecord], Any]]:
+        """Insert new runs, with what to answer once that is committed."""
+        answers: list[tuple[asyncio.Future[RunRecord], Any]] = []
+        rows: list[tuple[Any, ...]] = []
+        for one, future in submissions:
+            known = None if one.key is None else self._known(connection, one)
+            if known is not None:
+                answers.append((future, known))
+                continue
+            rows.append(
+                (
+                    one.run,
+                    one.workflow,
+                    one.version,
+                    one.reference,
+                    one.key,
+                    self.engine,
+                    one.context,
+                    one.created,
+                    one.fingerprints,
+                )
+            )
+            answers.append((future, _new_record(one, self.engine)))
+            if one.key is not None:  # the next one may ask for the same key
+                connection.execute(self._sql["run_insert"], rows.pop())
+        connection.executemany(self._sql["run_insert"], rows)
+        events = [
+            (one.run, "run_submitted", None, NO_ITEM, one.created, None)
+            for (one, _), (_, answer) in zip(submissions, answers, strict=True)
+            if isinstance(answer, RunRecord) and answer.is_new
+        ]
+        connection.executemany(self._sql["event_write"], events)
+        return answers
 
     def _work(self, connection: sqlite3.Connection, job: Job, future: asyncio.Future[Any]) -> None:
         try:
@@ -198,26 +202,38 @@ class Writer:
             self._loop.call_soon_threadsafe(function, *arguments)
 
 
+def _new_record(one: Submission, engine: str) -> RunRecord:
+    return RunRecord(
+        one.run,
+        one.workflow,
+        one.version,
+        one.reference,
+        "running",
+        one.key,
+        engine,
+        one.context,
+        None,
+        None,
+        one.created,
+        None,
+        one.fingerprints,
+        is_new=True,
+    )
+
+
 def _roll_back(connection: sqlite3.Connection) -> None:
     if connection.in_transaction:
         connection.execute("rollback")
 
 
 def _settle(
-    futures: list[asyncio.Future[None]],
-    failure: BaseException | None,
-    answers: list[tuple[asyncio.Future[RunRecord], Any]],
+    batches: list[Batch], failure: BaseException | None, answers: list[tuple[asyncio.Future[RunRecord], Any]]
 ) -> None:
-    for asked, answer in answers:
-        _resolve(asked, answer)
-    for future in futures:
-        if future.done():
-            continue
-        if failure is None:
-            future.set_result(None)
-        else:
-            future.set_exception(failure)
-            future.exception()  # seen here: a batch of submissions only has nobody who awaits it
+    for future, answer in answers:
+        _resolve(future, answer)
+    for batch in batches:
+        for answered in batch.answers:
+            answered(failure)
 
 
 def _resolve(future: asyncio.Future[Any], answer: Any) -> None:

@@ -1,6 +1,6 @@
 """The memory store: keeps everything in this process and nothing beyond it. For tests and throw-away runs."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from laneway._core.errors import KeyReused, RunNotFound
@@ -10,19 +10,6 @@ from laneway.ports import EngineCard
 from laneway.stores._rows import event_of, run_answer, run_id, step_answer
 
 __all__ = ["MemoryStore"]
-
-
-class _Done:
-    """An awaitable that is over already."""
-
-    __slots__ = ()
-
-    def __await__(self) -> Generator[None, None, None]:
-        return
-        yield
-
-
-_DONE = _Done()
 
 
 class MemoryStore:
@@ -74,7 +61,7 @@ class MemoryStore:
         self._events.append(EventRow(submission.run, "run_submitted", None, -1, submission.created))
         return record._replace(is_new=True)
 
-    def commit(self, transition: Transition) -> _Done:
+    def commit(self, transition: Transition, answered: Callable[[BaseException | None], None]) -> None:
         steps = self._steps[transition.run]
         for row in transition.steps:
             steps[row.task, row.item] = row
@@ -84,7 +71,7 @@ class MemoryStore:
             self._runs[transition.run] = self._runs[transition.run]._replace(
                 status=end.status, ended=end.ended, final=end.context, error=end.error, engine=None
             )
-        return _DONE
+        answered(None)
 
     async def claim(self, *, run: str | None = None, workflows: Sequence[str] = (), limit: int = 1) -> list[SavedRun]:
         taken: list[SavedRun] = []

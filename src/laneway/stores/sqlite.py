@@ -111,17 +111,16 @@ class SqliteStore:
         self._open_batch().submissions.append((submission, future))
         return await future
 
-    def commit(self, transition: Transition) -> asyncio.Future[None]:
+    def commit(self, transition: Transition, answered: Callable[[BaseException | None], None]) -> None:
         batch = self._open_batch()
         batch.transitions.append(transition)
-        return batch.future
+        batch.answers.append(answered)
 
     def _open_batch(self) -> Batch:
         batch = self._batch
         if batch is None:
-            loop = asyncio.get_running_loop()
-            batch = self._batch = Batch(loop.create_future())
-            loop.call_soon(self._flush)
+            batch = self._batch = Batch()
+            asyncio.get_running_loop().call_soon(self._flush)
         return batch
 
     def _flush(self) -> None:
