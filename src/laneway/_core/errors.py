@@ -3,6 +3,7 @@
 from typing import Any
 
 __all__ = [
+    "ArchiveRefused",
     "Backpressure",
     "ContextConflict",
     "JsonInvalid",
@@ -14,18 +15,23 @@ __all__ = [
     "PackageContentInvalid",
     "PackageError",
     "PackageImportFailed",
+    "PackageInUse",
+    "PackageNotInstalled",
     "PackageUnreadable",
     "PackageUnsuitable",
     "PlanError",
     "RunFailed",
     "RunNotFound",
     "SettingInvalid",
+    "SignatureRefused",
+    "SigningUnavailable",
     "StoreError",
     "StoreFenced",
     "StoreLocked",
     "StoreSchemaNewer",
     "StoreUnavailable",
     "TargetNotFound",
+    "VendoringFailed",
     "WorkflowInvalid",
 ]
 
@@ -182,6 +188,49 @@ class PackageContentInvalid(PackageError):
         return _rebuild, (type(self), {"package": self.fields["package"], "problems": self.problems})
 
 
+class ArchiveRefused(PackageError):
+    """An archive breaks a rule. `rule` is the rule's stable name, `entry` the member that breaks it, if one does."""
+
+    code = "LW-PKG-006"
+    template = "package {package} is refused ({rule}): {reason}. {advice}"
+
+    rule: str
+    entry: str
+
+
+class SignatureRefused(PackageError):
+    """A package's signature is missing, wrong, or by a key that is not trusted."""
+
+    code = "LW-PKG-007"
+
+
+class SigningUnavailable(PackageError):
+    """Signatures cannot be made or checked here."""
+
+    code = "LW-PKG-008"
+    template = (
+        "signatures need the distribution 'cryptography', which cannot be imported ({reason}). {advice}"
+    )
+
+
+class VendoringFailed(PackageError):
+    """The dependencies of a package could not be resolved or installed."""
+
+    code = "LW-PKG-009"
+
+
+class PackageInUse(PackageError):
+    """A package cannot be removed because an engine still uses its files."""
+
+    code = "LW-PKG-010"
+
+
+class PackageNotInstalled(PackageError):
+    """No installed package has that name and version."""
+
+    code = "LW-PKG-011"
+
+
 class StoreError(LanewayError):
     """The store cannot do what was asked. What was committed before stays committed."""
 
@@ -239,7 +288,9 @@ class Backpressure(LanewayError):
     """The engine has no room for another run right now and the caller did not want to wait."""
 
     code = "LW-ENGINE-001"
-    template = "the engine holds {waiting} runs, its limit is {limit}. Wait for room (wait=True), or raise max_runs."
+    template = (
+        "the engine holds {waiting} runs, its limit is {limit}. Wait for room (wait=True), or raise max_runs."
+    )
 
 
 class RunFailed(LanewayError):

@@ -1,18 +1,25 @@
 """Packages: the unit people share. Manifest, folder and archive, vendoring, signing, discovery."""
 
-from pathlib import Path
-
+from laneway.packages.archive import build_archive, verify_archive
+from laneway.packages.cache import PackageCache
 from laneway.packages.discovery import chosen_workflow, workflows_of
-from laneway.packages.folder import Package, open_folder
+from laneway.packages.hold import Hold
 from laneway.packages.manifest import Manifest, read_manifest
+from laneway.packages.opening import open_package
+from laneway.packages.package import Package
+from laneway.packages.signing import Trust, Verdict
 
-__all__ = ["Manifest", "Package", "chosen_workflow", "open_package", "read_manifest", "workflows_of"]
-
-
-def open_package(path: str | Path) -> Package:
-    """Open a package folder.
-
-    Raises:
-        PackageError: with what is wrong, all at once where several things can be known.
-    """
-    return open_folder(Path(path))
+__all__ = [
+    "Hold",
+    "Manifest",
+    "Package",
+    "PackageCache",
+    "Trust",
+    "Verdict",
+    "build_archive",
+    "chosen_workflow",
+    "open_package",
+    "read_manifest",
+    "verify_archive",
+    "workflows_of",
+]

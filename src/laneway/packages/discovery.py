@@ -7,8 +7,8 @@ from typing import Any
 
 from laneway._core.errors import PackageContentInvalid, PackageImportFailed
 from laneway._core.model import TaskSpec, WorkflowSpec
-from laneway.packages.folder import Package
 from laneway.packages.manifest import LaneWishes, Manifest, WorkflowTable
+from laneway.packages.package import Package
 from laneway.packages.shapes import as_table
 
 __all__ = ["chosen_workflow", "workflows_of"]

@@ -1,4 +1,4 @@
-"""A package as a folder: opened, checked, hashed, and turned into the unit that a worker loads."""
+"""A package as a folder: opened, checked and hashed."""
 
 import platform
 import unicodedata
@@ -6,58 +6,15 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
-import msgspec
-
 from laneway._core.errors import PackageUnreadable
-from laneway.packages._record import FileEntry, content_hash, files_of
+from laneway.packages._record import SIGNATURE_NAME, content_hash, files_of, record_text
 from laneway.packages.manifest import MANIFEST_NAME, Manifest, check_python, read_manifest
-from laneway.ports import Unit
+from laneway.packages.package import Package
+from laneway.packages.signing import Trust, verdict_of
 
-__all__ = ["Package", "is_package_folder", "open_folder"]
+__all__ = ["check_layout", "is_package_folder", "open_folder"]
 
-
-class Package(msgspec.Struct, frozen=True):
-    """A package that was opened and found in order. Nothing of it was imported yet."""
-
-    manifest: Manifest
-    root: Path
-    """Absolute folder with `laneway.toml`, `src/` and maybe `vendor/`."""
-    content_hash: str
-    """SHA-256 in hex over paths and contents of all its files; equal for the folder and its archive."""
-    files: tuple[FileEntry, ...] = ()
-    signed_by: str = ""
-    """The name or the fingerprint of the trusted key whose signature was verified, else empty."""
-
-    @property
-    def name(self) -> str:
-        """The package's name."""
-        return self.manifest.name
-
-    @property
-    def version(self) -> str:
-        """The package's version."""
-        return self.manifest.version
-
-    @property
-    def label(self) -> str:
-        """Name and version, for people."""
-        return f"{self.name} {self.version}"
-
-    def unit(self) -> Unit:
-        """What a worker loads to run this package's tasks."""
-        paths = [self.root / "src"]
-        vendor = self.root / "vendor"
-        if vendor.is_dir():
-            paths.append(vendor)
-        return Unit(
-            key=f"package:{self.name}@{self.version}:{self.content_hash[:12]}",
-            kind="package",
-            entry=self.manifest.entry_module,
-            paths=tuple(str(path) for path in paths),
-            name=self.label,
-            policy=self.manifest.policy,
-            limits=self.manifest.limits,
-        )
+_MOST_SIGNATURE_BYTES = 64 * 1024
 
 
 def is_package_folder(path: Path) -> bool:
@@ -65,13 +22,14 @@ def is_package_folder(path: Path) -> bool:
     return (path / MANIFEST_NAME).is_file()
 
 
-def open_folder(path: Path) -> Package:
+def open_folder(path: Path, trust: Trust | None = None) -> Package:
     """Open a package folder: read and check its manifest, find its entry module, hash its files.
 
     Raises:
         PackageUnreadable: not a folder, or the manifest, `src/` or the entry module is missing.
         ManifestInvalid: with every mistake in `laneway.toml`.
         PackageUnsuitable: the package does not work on this Python.
+        SignatureRefused: the signature in the folder does not fit, or there is none where one is needed.
     """
     root = Path(path).expanduser().absolute()
     shown = str(path)
@@ -92,7 +50,17 @@ def open_folder(path: Path) -> Package:
     check_python(manifest, platform.python_version())
     check_layout(root, manifest)
     files = files_of(root, shown)
-    return Package(manifest=manifest, root=root, content_hash=content_hash(files), files=files)
+    verdict = verdict_of(shown, record_text(files).encode(), _signature(root), trust or Trust())
+    return Package(
+        manifest=manifest, root=root, content_hash=content_hash(files), files=files, signature=verdict
+    )
+
+
+def _signature(root: Path) -> bytes:
+    try:
+        return (root / SIGNATURE_NAME).read_bytes()[:_MOST_SIGNATURE_BYTES]
+    except FileNotFoundError:
+        return b""
 
 
 def check_layout(root: Path, manifest: Manifest) -> None:

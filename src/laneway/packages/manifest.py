@@ -13,7 +13,7 @@ from packaging.specifiers import SpecifierSet
 from laneway._core.errors import ManifestInvalid, PackageUnsuitable
 from laneway.packages._tables import MANIFEST, duration_seconds
 from laneway.packages.lines import lines_of
-from laneway.packages.shapes import Problem, as_table, json_schema, problems_of
+from laneway.packages.shapes import Problem, as_list, as_table, json_schema, problems_of
 
 __all__ = [
     "MANIFEST_NAME",
@@ -253,7 +253,7 @@ def _schedule(name: str, table: dict[str, Any]) -> ScheduleTable:
 
 def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in table.items():
-        if isinstance(value, dict):
-            yield from _flat(as_table(value), f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", tuple(cast("list[str]", value)) if isinstance(value, list) else value
+        inner = as_table(value)
+        yield from _flat(inner, f"{prefix}{key}.")
+        if not inner and value != {}:
+            yield f"{prefix}{key}", value if value.__class__ is not list else tuple(as_list(value))

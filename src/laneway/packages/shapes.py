@@ -18,6 +18,7 @@ __all__ = [
     "Table",
     "Text",
     "Whole",
+    "as_list",
     "as_table",
     "json_schema",
     "problems_of",
@@ -203,11 +204,10 @@ def _json_problems(value: object, path: Path) -> Iterator[Problem]:
     pending: list[tuple[Any, Path]] = [(value, path)]
     while pending:
         item, where = pending.pop()
-        if isinstance(item, dict):
-            table = as_table(item)
+        table, listed = as_table(item), as_list(item)
+        if table or listed or item in ({}, []):
             pending.extend((table[key], (*where, key)) for key in reversed(table))
-        elif isinstance(item, list):
-            pending.extend((inner, (*where, index)) for index, inner in reversed(_numbered(item)))
+            pending.extend((inner, (*where, index)) for index, inner in reversed([*enumerate(listed)]))
         elif isinstance(item, float) and (item != item or item in (float("inf"), float("-inf"))):
             yield Problem(where, "is not a finite number, which JSON cannot hold")
         elif isinstance(item, int) and abs(item) > _LARGEST:
@@ -265,8 +265,9 @@ def _table_name(path: Path) -> str:
     return f"[{'.'.join(str(part) for part in path)}]" if path else "the manifest"
 
 
-def _numbered(value: object) -> list[tuple[int, Any]]:
-    return [*enumerate(cast("list[Any]", value))]
+def as_list(value: Any) -> list[Any]:
+    """A value as a list; what is none counts as empty."""
+    return value if value.__class__ is list else []
 
 
 def as_table(value: object) -> dict[str, Any]:
