@@ -68,7 +68,9 @@ class Engine:
         interpreters: bool | None = None,
     ) -> None:
         settings = settings_from()
-        self.durability = durability_from("durability", settings.durability if durability is None else durability)
+        self.durability = durability_from(
+            "durability", settings.durability if durability is None else durability
+        )
         self.store = store_from(store, durability=self.durability)
         self.grace = settings.grace if grace is None else grace
         self._max_runs = max_runs
@@ -103,7 +105,7 @@ class Engine:
         await self.close()
 
     async def close(self, *, grace: float | None = None) -> None:
-        """Let running steps finish within the grace period, then stop them. Idempotent; unfinished runs can be resumed."""
+        """Let running steps finish within the grace period, then stop them. Unfinished runs can be resumed."""
         runs, self._runs = self._runs, None
         if runs is None:
             return
@@ -121,7 +123,7 @@ class Engine:
 
     async def run(
         self,
-        workflow: "Workflow | Target",
+        workflow: Workflow | Target,
         context: Mapping[str, Any] | None = None,
         *,
         key: str | None = None,
@@ -133,7 +135,7 @@ class Engine:
         Args:
             workflow: what to run.
             context: the initial context; JSON values only.
-            key: idempotency key. A second call with it gives the first run's result, and goes on with an unfinished one.
+            key: idempotency key. A second call with it gives the first run's result, or goes on with that run.
             check: raise RunFailed for a run that failed or was cancelled; False returns its result.
             durability: for this run, instead of the engine's.
 
@@ -147,7 +149,7 @@ class Engine:
 
     async def start(
         self,
-        workflow: "Workflow | Target",
+        workflow: Workflow | Target,
         context: Mapping[str, Any] | None = None,
         *,
         key: str | None = None,
@@ -162,13 +164,15 @@ class Engine:
         runs, around = self._open()
         encoded = _encoded(context)
         if key is not None and (not isinstance(key, str) or not key):
-            raise SettingInvalid(setting="key", value=key, reason="a key is a non-empty text", advice="Use str(key).")
+            raise SettingInvalid(
+                setting="key", value=key, reason="a key is a non-empty text", advice="Use str(key)."
+            )
         chosen = self.durability if durability is None else durability_from("durability", durability)
         runnable = self.runnable(workflow)
         record, driver = await runs.start(runnable, encoded, key=key, wait=wait, deferred=chosen == "exit")
         return RunHandle(_text(record.run), around, runs, driver, is_new=record.is_new)
 
-    async def resume(self, run: str, workflow: "Workflow | Target") -> RunHandle:
+    async def resume(self, run: str, workflow: Workflow | Target) -> RunHandle:
         """Go on with an unfinished run that no living engine drives. Finished steps are kept.
 
         Raises:
@@ -194,7 +198,12 @@ class Engine:
         await runs.cancel(run)
 
     async def find(
-        self, *, workflow: str | None = None, status: str | None = None, key: str | None = None, limit: int = 50
+        self,
+        *,
+        workflow: str | None = None,
+        status: str | None = None,
+        key: str | None = None,
+        limit: int = 50,
     ) -> list[dict[str, Any]]:
         """The latest runs that match, newest first."""
         _, around = self._open()
@@ -213,7 +222,7 @@ class Engine:
 
     # ---- workflows
 
-    def runnable(self, workflow: "Workflow | Target") -> Runnable:
+    def runnable(self, workflow: Workflow | Target) -> Runnable:
         """A workflow planned, with its code and lanes; remembered for as long as the engine lives.
 
         Raises:
@@ -223,7 +232,9 @@ class Engine:
         if known is not None and known[0] is workflow:
             return known[1]
         if isinstance(workflow, Workflow):
-            specs = tuple(spec._replace(fingerprint=fingerprint(spec.function)) for spec in workflow.spec.tasks)
+            specs = tuple(
+                spec._replace(fingerprint=fingerprint(spec.function)) for spec in workflow.spec.tasks
+            )
             spec = workflow.spec._replace(tasks=specs)
             units = {one.id: _host_unit(one) for one in specs}
             reference = f"{workflow.module}:{workflow.name}"
@@ -244,7 +255,9 @@ class Engine:
         except WorkflowInvalid as error:
             problems += error.problems
         choices = {one.id: self.choice(one, units[one.id]) for one in spec.tasks}
-        problems += [choice.refused for one, choice in choices.items() if choice.refused and choice.lane in self.lanes]
+        problems += [
+            choice.refused for one, choice in choices.items() if choice.refused and choice.lane in self.lanes
+        ]
         if problems or plan is None:
             raise WorkflowInvalid(workflow=spec.name, problems=problems)
         return Runnable(
@@ -268,7 +281,7 @@ class Engine:
 
 
 def run(
-    workflow: "Workflow | Target",
+    workflow: Workflow | Target,
     context: Mapping[str, Any] | None = None,
     *,
     store: str = "memory://",

@@ -99,14 +99,17 @@ def _decorate(function: Any, options: dict[str, Any]) -> Any:
         raise TypeError(f"task {name} has positional-only parameters: tasks are bound by name")
     parameters = tuple(code.co_varnames[:positional])
     defaults = plain.__defaults__ or ()
-    optional = parameters[code.co_argcount - len(defaults) : code.co_argcount] + tuple(plain.__kwdefaults__ or ())
+    optional = parameters[code.co_argcount - len(defaults) : code.co_argcount] + tuple(
+        plain.__kwdefaults__ or ()
+    )
     condition = options.get("when")
     is_predicate = callable(condition)
     spec = TaskSpec(
         id=options.get("id") or plain.__name__,
         reference=f"{plain.__module__}:{plain.__qualname__}",
         function=function,
-        is_async=bool(code.co_flags & _COROUTINE_FLAGS) or bool(getattr(function, "__code__", code).co_flags & 0x80),
+        is_async=bool(code.co_flags & _COROUTINE_FLAGS)
+        or bool(getattr(function, "__code__", code).co_flags & 0x80),
         style="context" if parameters == ("context",) else "value",
         parameters=parameters,
         optional=optional,
@@ -158,8 +161,11 @@ class Workflow:
     The graph is checked, all mistakes at once, by `check()` and before every run.
     """
 
-    def __init__(self, name: str, tasks: Iterable[Callable[..., Any]], *, merge: Mapping[str, str] | None = None) -> None:
-        if not isinstance(name, str) or not name.strip():
+    def __init__(
+        self, name: str, tasks: Iterable[Callable[..., Any]], *, merge: Mapping[str, str] | None = None
+    ) -> None:
+        given: object = name
+        if not isinstance(given, str) or not given.strip():
             raise TypeError("a workflow needs a name: Workflow('nightly-report', [first, second])")
         functions = list(tasks)
         specs: list[TaskSpec] = []
@@ -191,7 +197,9 @@ class Workflow:
         return f"Workflow({self.name!r}, {len(self.spec.tasks)} tasks)"
 
 
-cancellation_probe: ContextVar[Callable[[], bool] | None] = ContextVar("laneway_cancellation_probe", default=None)
+cancellation_probe: ContextVar[Callable[[], bool] | None] = ContextVar(
+    "laneway_cancellation_probe", default=None
+)
 """Where a lane puts the function that tells whether the current attempt was asked to stop."""
 
 
@@ -223,13 +231,13 @@ def _reference(name: str, value: Any) -> str:
 def _whole(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"@task({name}=...) takes a whole number, not {type(value).__name__}")
-    return value
+    return int(value)
 
 
 def _count(name: str, value: Any) -> int:
     if _whole(name, value) < (1 if name == "batch" else 0):
         raise ValueError(f"@task({name}={value}) is too small")
-    return value
+    return int(value)
 
 
 def _seconds(name: str, value: Any) -> float | None:

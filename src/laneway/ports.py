@@ -189,13 +189,16 @@ class Store(Protocol):
         """
         ...
 
-    async def claim(self, *, run: str | None = None, workflows: Sequence[str] = (), limit: int = 1) -> list[SavedRun]:
+    async def claim(
+        self, *, run: str | None = None, workflows: Sequence[str] = (), limit: int = 1
+    ) -> list[SavedRun]:
         """Lease unfinished runs that no living engine drives, and return what is needed to go on with them."""
         ...
 
     async def renew(self, *, lease: float) -> list[tuple[str, str]]:
         """Extend this engine's lease by `lease` seconds of the store's clock; returns (run, wish) pairs such as
-        (id, "cancel") left by other programs since the last call."""
+        (id, "cancel") left by other programs since the last call.
+        """
         ...
 
     async def ask(self, run: str, wish: str) -> None:

@@ -20,7 +20,9 @@ class LaneBroken(LaneError):
     """A lane's entry point cannot be loaded."""
 
     code = "LW-LANE-010"
-    template = "lane {lane!r} from {source} cannot be loaded: {reason}. Reinstall or remove that distribution."
+    template = (
+        "lane {lane!r} from {source} cannot be loaded: {reason}. Reinstall or remove that distribution."
+    )
 
 
 class StoreDriverMissing(StoreError):
@@ -57,7 +59,10 @@ def store_from(url: str, *, durability: str) -> Store:
     """
     if not isinstance(url, str):
         raise SettingInvalid(
-            setting="store", value=url, reason=f"it is {type(url).__name__}, not a URL", advice="Use sqlite:///laneway.db."
+            setting="store",
+            value=url,
+            reason=f"it is {type(url).__name__}, not a URL",
+            advice="Use sqlite:///laneway.db.",
         )
     scheme, separator, _ = url.partition("://")
     known: dict[str, EntryPoint] = {entry.name: entry for entry in entry_points(group=_STORES)}
@@ -65,7 +70,11 @@ def store_from(url: str, *, durability: str) -> Store:
     if not separator or name not in known:
         names = ["memory", "sqlite", "postgresql", *known]
         near = get_close_matches(scheme, names, 1)
-        advice = f"Did you mean {near[0]}://?" if near else "Use memory://, sqlite:///FILE or postgresql://HOST/DATABASE."
+        advice = (
+            f"Did you mean {near[0]}://?"
+            if near
+            else "Use memory://, sqlite:///FILE or postgresql://HOST/DATABASE."
+        )
         raise SettingInvalid(setting="store", value=url, reason="it names no store", advice=advice)
     try:
         factory: Any = known[name].load()
@@ -83,7 +92,7 @@ def store_from(url: str, *, durability: str) -> Store:
 def _sqlite_path(url: str) -> str:
     parts = urlsplit(url)
     path = url.partition("://")[2]
-    if parts.netloc or not path.startswith("/") or len(path) < 2:  # noqa: PLR2004 - a slash and a name
+    if parts.netloc or not path.startswith("/") or len(path) < 2:
         raise SettingInvalid(
             setting="store",
             value=url,

@@ -20,8 +20,14 @@ class Setting(NamedTuple):
 
 
 SETTINGS = (
-    Setting("LANEWAY_STORE", "sqlite:///laneway.db", "Store that commands use: sqlite:///FILE, postgresql://... or memory://."),
-    Setting("LANEWAY_DURABILITY", "commit", "fsync (survives power loss), commit (survives the process) or exit."),
+    Setting(
+        "LANEWAY_STORE",
+        "sqlite:///laneway.db",
+        "Store that commands use: sqlite:///FILE, postgresql://... or memory://.",
+    ),
+    Setting(
+        "LANEWAY_DURABILITY", "commit", "fsync (survives power loss), commit (survives the process) or exit."
+    ),
     Setting("LANEWAY_INTERPRETERS", "on", "off runs the interpreter lane on worker processes instead."),
     Setting("LANEWAY_WORKERS", "", "Workers per package on isolated lanes; default: one per core."),
     Setting("LANEWAY_GRACE", "5", "Seconds running steps may go on when the program ends."),
@@ -66,7 +72,10 @@ def durability_from(setting: str, value: str) -> Durability:
     if value == "commit" or value == "fsync" or value == "exit":
         return value
     raise SettingInvalid(
-        setting=setting, value=value, reason="there is no such durability", advice="Use commit, fsync or exit."
+        setting=setting,
+        value=value,
+        reason="there is no such durability",
+        advice="Use commit, fsync or exit.",
     )
 
 
@@ -96,7 +105,9 @@ def _seconds(setting: str, value: str) -> float:
         seconds = -1.0
     if 0 <= seconds < float("inf"):
         return seconds
-    raise SettingInvalid(setting=setting, value=value, reason="it is a number of seconds", advice="Use 0 or more.")
+    raise SettingInvalid(
+        setting=setting, value=value, reason="it is a number of seconds", advice="Use 0 or more."
+    )
 
 
 def _level(value: str) -> str:
@@ -104,5 +115,8 @@ def _level(value: str) -> str:
     if lowered in ("debug", "info", "warning", "error"):
         return lowered
     raise SettingInvalid(
-        setting="LANEWAY_LOG", value=value, reason="there is no such level", advice="Use debug, info, warning or error."
+        setting="LANEWAY_LOG",
+        value=value,
+        reason="there is no such level",
+        advice="Use debug, info, warning or error.",
     )

@@ -12,7 +12,16 @@ import msgspec
 
 from laneway._core.errors import ContextConflict
 
-__all__ = ["MERGES", "Patch", "decode_object", "encode_object", "join_object", "merged", "resolve", "same_json"]
+__all__ = [
+    "MERGES",
+    "Patch",
+    "decode_object",
+    "encode_object",
+    "join_object",
+    "merged",
+    "resolve",
+    "same_json",
+]
 
 type Patch = Mapping[str, bytes | None]
 """Key to encoded value; None marks a key that was removed."""
@@ -46,7 +55,9 @@ def encode_object(value: Mapping[str, Any]) -> bytes:
 def join_object(values: Mapping[str, bytes | None]) -> bytes:
     """The JSON object made of encoded values; removed keys are left out."""
     encode = msgspec.json.encode
-    return b"{" + b",".join([encode(key) + b":" + raw for key, raw in values.items() if raw is not None]) + b"}"
+    return (
+        b"{" + b",".join([encode(key) + b":" + raw for key, raw in values.items() if raw is not None]) + b"}"
+    )
 
 
 def same_json(left: bytes | None, right: bytes | None) -> bool:

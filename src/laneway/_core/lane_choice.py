@@ -33,7 +33,7 @@ _SLOWEST = 1.15
 
 
 def choose(spec: TaskSpec, facts: LaneFacts) -> LaneChoice:
-    """Choose a lane. An explicit lane that cannot run the task is refused, unless `fallback=True` lets another take it."""
+    """Choose a lane. One asked for that cannot run the task is refused, unless `fallback=True` lets another take it."""
     if spec.lane != "auto":
         return _explicit(spec, facts)
     for lane, reason in _candidates(spec, facts):
@@ -80,12 +80,18 @@ def _explicit(spec: TaskSpec, facts: LaneFacts) -> LaneChoice:
     ways = [one for one in _alternatives(spec, wanted) if one in facts.lanes and one not in facts.refusals]
     if spec.fallback and ways:
         return LaneChoice(ways[0], f"the task asks for {wanted}, which cannot run it: {refusal}")
-    advice = f"use lane={ways[0]!r}, or fallback=True to let that happen by itself" if ways else "no other lane can either"
+    advice = (
+        f"use lane={ways[0]!r}, or fallback=True to let that happen by itself"
+        if ways
+        else "no other lane can either"
+    )
     return LaneChoice(
         wanted, "", refused=f"task {spec.id!r} cannot run on the {wanted} lane: {refusal}; {advice}"
     )
 
 
 def _alternatives(spec: TaskSpec, wanted: str) -> list[str]:
-    ladder = ["interpreter", "process", "thread", "loop"] if not spec.is_async else ["loop", "process", "thread"]
+    ladder = (
+        ["interpreter", "process", "thread", "loop"] if not spec.is_async else ["loop", "process", "thread"]
+    )
     return [one for one in ladder if one != wanted]

@@ -78,9 +78,11 @@ class TaskSpec(NamedTuple):
         return {key: list(value) if isinstance(value, tuple) else value for key, value in data.items()}
 
     @classmethod
-    def from_described(cls, data: dict[str, Any]) -> "TaskSpec":
+    def from_described(cls, data: dict[str, Any]) -> TaskSpec:
         """The inverse of `described`; lists become tuples again."""
-        known = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        known: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
+        }
         return cls(**known)
 
 

@@ -32,7 +32,8 @@ class Plan(NamedTuple):
     """SHA-256 over everything that decides what a run does, 16 hexadecimal digits."""
     tasks: tuple[TaskSpec, ...]
     names: tuple[str, ...]
-    index: dict[str, int]
+    position: dict[str, int]
+    """Task id to task index."""
     needs: tuple[tuple[int, ...], ...]
     feeds: tuple[tuple[int, ...], ...]
     ancestors: tuple[int, ...]
@@ -45,7 +46,9 @@ class Plan(NamedTuple):
     merges: dict[str, str]
 
 
-def plan_of(workflow: WorkflowSpec, context: Collection[str] | None = None, *, lanes: Collection[str] = ()) -> Plan:
+def plan_of(
+    workflow: WorkflowSpec, context: Collection[str] | None = None, *, lanes: Collection[str] = ()
+) -> Plan:
     """Check a workflow and order its tasks.
 
     Args:
@@ -65,7 +68,9 @@ def plan_of(workflow: WorkflowSpec, context: Collection[str] | None = None, *, l
             if name in position:
                 mine[position[name]] = None
             else:
-                problems.append(f"task {spec.id!r} depends on {name!r}, which is no task here{_near(name, position)}")
+                problems.append(
+                    f"task {spec.id!r} depends on {name!r}, which is no task here{_near(name, position)}"
+                )
         for name in _wanted(spec):
             if name in position and name != spec.id:
                 mine[position[name]] = None
@@ -146,17 +151,21 @@ def _ordered(workflow: WorkflowSpec, order: list[int], declared: list[list[int]]
         own = [name for name in spec.parameters if name != spec.item]
         asked = [name for name in spec.asks if name not in own and name != spec.item]
         bindings.append(
-            tuple(binding(number, name, optional=name in spec.optional or name in asked) for name in [*own, *asked])
+            tuple(
+                binding(number, name, optional=name in spec.optional or name in asked)
+                for name in [*own, *asked]
+            )
         )
     source = tuple(
-        None if spec.each is None else binding(number, spec.each, optional=False) for number, spec in enumerate(tasks)
+        None if spec.each is None else binding(number, spec.each, optional=False)
+        for number, spec in enumerate(tasks)
     )
     return Plan(
         workflow=workflow,
         version=_version(workflow, tasks, needs),
         tasks=tasks,
         names=tuple(spec.id for spec in tasks),
-        index=index,
+        position=index,
         needs=needs,
         feeds=tuple(tuple(one) for one in successors(needs)),
         ancestors=tuple(masks),

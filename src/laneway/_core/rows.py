@@ -124,7 +124,9 @@ def plain_row(
     error: bytes | None = None,
 ) -> StepRow:
     """The row of a step that ended without an outcome: skipped, cancelled, or a mapped task as a whole."""
-    return StepRow(run, name, item, status, attempt, "", "", started, duration, "", None, None, error, None, "", None)
+    return StepRow(
+        run, name, item, status, attempt, "", "", started, duration, "", None, None, error, None, "", None
+    )
 
 
 def failed_before(error: BaseException) -> bytes:

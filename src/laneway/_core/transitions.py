@@ -10,7 +10,17 @@ from laneway._core.failures import MissingKey
 from laneway._core.plan import Binding, Plan, sees_all
 from laneway._core.records import NO_ITEM, StepRow
 
-__all__ = ["MapState", "RunState", "TERMINAL", "final_context", "items_of", "payload_of", "restored", "settle", "verdict"]
+__all__ = [
+    "TERMINAL",
+    "MapState",
+    "RunState",
+    "final_context",
+    "items_of",
+    "payload_of",
+    "restored",
+    "settle",
+    "verdict",
+]
 
 TERMINAL = frozenset({"succeeded", "failed", "skipped", "cancelled"})
 
@@ -98,13 +108,19 @@ def items_of(state: RunState, index: int) -> list[bytes]:
     try:
         return decode_list(value)
     except msgspec.ValidationError:
-        kind = {b"{": "an object", b'"': "a string", b"t": "true", b"f": "false", b"n": "null"}.get(value[:1], "a number")
-        raise TypeError(f"task {spec.id!r} is mapped over {binding.key!r}, which is {kind}, not a list") from None
+        kind = {b"{": "an object", b'"': "a string", b"t": "true", b"f": "false", b"n": "null"}.get(
+            value[:1], "a number"
+        )
+        raise TypeError(
+            f"task {spec.id!r} is mapped over {binding.key!r}, which is {kind}, not a list"
+        ) from None
 
 
 def _bound(state: RunState, binding: Binding) -> tuple[bool, bytes | None]:
     plan = state.plan
-    found, value = resolve(binding.key, binding.setters, state.patches, plan.ancestors, plan.names, plan.merges)
+    found, value = resolve(
+        binding.key, binding.setters, state.patches, plan.ancestors, plan.names, plan.merges
+    )
     if found:
         return True, value
     initial = state.initial.get(binding.key)
@@ -171,7 +187,7 @@ def restored(plan: Plan, initial: dict[str, bytes], rows: Iterable[StepRow]) -> 
     state = RunState(plan, initial)
     for row in rows:
         state.rows[row.task, row.item] = row
-        index = plan.index.get(row.task)
+        index = plan.position.get(row.task)
         if index is None or row.item != NO_ITEM or row.status not in TERMINAL:
             continue
         if plan.tasks[index].each is None and row.status == "succeeded":
@@ -180,16 +196,16 @@ def restored(plan: Plan, initial: dict[str, bytes], rows: Iterable[StepRow]) -> 
     going: list[int] = []
     while ready:
         index = ready.pop()
-        row = state.rows.get((plan.names[index], NO_ITEM))
-        if row is None or row.status not in TERMINAL or row.status == "cancelled":
+        done = state.rows.get((plan.names[index], NO_ITEM))
+        if done is None or done.status not in TERMINAL or done.status == "cancelled":
             going.append(index)
             continue
-        if row.status == "failed" and state.failed is None:
-            state.failed = row
+        if done.status == "failed" and state.failed is None:
+            state.failed = done
         if plan.tasks[index].each is not None:
             # The row of a mapped task as a whole marks its end; the list is made of its items' rows again.
             state.patches[index] = _rejoined(state, index)
-        ready.extend(settle(state, index, row.status)[0])
+        ready.extend(settle(state, index, done.status)[0])
     return state, [index for index in sorted(going) if state.status[index] == "pending"]
 
 

@@ -126,7 +126,16 @@ class Driver:
         await self._stop_tasks()
         now = self._around.now()
         steps = [
-            plain_row(self.run, task, item, "cancelled", attempt=1, started=since, duration=now - since, error=STOPPED)
+            plain_row(
+                self.run,
+                task,
+                item,
+                "cancelled",
+                attempt=1,
+                started=since,
+                duration=now - since,
+                error=STOPPED,
+            )
             for (task, item), since in self.running.items()
         ]
         status = self.state.status
@@ -135,7 +144,9 @@ class Driver:
             for index, name in enumerate(self.plan.names)
             if status[index] == "pending" and (name, NO_ITEM) not in self.running
         ]
-        events = [EventRow(self.run, "step_cancelled", row.task, row.item, now) for row in steps if row.started]
+        events = [
+            EventRow(self.run, "step_cancelled", row.task, row.item, now) for row in steps if row.started
+        ]
         events.append(EventRow(self.run, "run_cancelled", None, NO_ITEM, now))
         self.end = RunEnd("cancelled", now, join_object(final_context(self.state)), None)
         self.state.rows.update({(row.task, row.item): row for row in steps})
@@ -342,7 +353,9 @@ class Driver:
             self._retry(index, item, value, outcome, attempt, parts)
             return
         status = STATUS_OF[outcome.kind]
-        row = rows[name, item] = attempted(self.run, name, item, status, attempt, outcome, parts, before, None)
+        row = rows[name, item] = attempted(
+            self.run, name, item, status, attempt, outcome, parts, before, None
+        )
         if parts.error is not None and self.state.failed is None:
             self.state.failed = row
         steps = [row]
@@ -371,7 +384,9 @@ class Driver:
             self._pump()
         return []
 
-    def _close_map(self, index: int, mapped: MapState, steps: list[StepRow], events: list[EventRow]) -> list[int]:
+    def _close_map(
+        self, index: int, mapped: MapState, steps: list[StepRow], events: list[EventRow]
+    ) -> list[int]:
         self.state.patches[index] = {self.plan.names[index]: mapped.joined()}
         del self.state.maps[index]
         return self._close_task(index, "failed" if mapped.failed else "succeeded", None, steps, events)
@@ -393,7 +408,9 @@ class Driver:
         ready, skipped = settle(self.state, index, status)
         for one in skipped:
             name = self.plan.names[one]
-            row = self.state.rows[name, NO_ITEM] = plain_row(self.run, name, NO_ITEM, "skipped", error=UPSTREAM)
+            row = self.state.rows[name, NO_ITEM] = plain_row(
+                self.run, name, NO_ITEM, "skipped", error=UPSTREAM
+            )
             steps.append(row)
             events.append(EventRow(self.run, "step_skipped", name, NO_ITEM, events[0].at, UPSTREAM_DATA))
         return ready
@@ -408,7 +425,9 @@ class Driver:
         row = attempted(self.run, name, item, "waiting", attempt, outcome, parts, before, now + delay)
         self.state.rows[name, item] = row
         data = noted(attempt, parts.error, next=now + delay)
-        self._hand_over(Transition(self.run, [row], [EventRow(self.run, "step_retrying", name, item, now, data)]), ())
+        self._hand_over(
+            Transition(self.run, [row], [EventRow(self.run, "step_retrying", name, item, now, data)]), ()
+        )
         self._later(delay, index, item, value)
 
     # ---- to the store
@@ -419,7 +438,9 @@ class Driver:
             status = verdict(self.state)
             error = None
             if status == "failed":
-                failed = self.state.failed or next(one for one in self.state.rows.values() if one.status == "failed")
+                failed = self.state.failed or next(
+                    one for one in self.state.rows.values() if one.status == "failed"
+                )
                 error = msgspec.json.encode(failure_of(failed))
             now = self._around.now()
             self.end = RunEnd(status, now, join_object(final_context(self.state)), error)
@@ -468,4 +489,3 @@ class Driver:
             self._go_on(ready)
         if not self._writes and self.stopping:
             self._wake()
-

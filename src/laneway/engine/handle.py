@@ -25,7 +25,9 @@ class RunInterrupted(LanewayError):
 class RunHandle:
     """A started run. `id` is its UUIDv7 as text; `is_new` is False where the key named a run that was there."""
 
-    def __init__(self, id: str, around: Surroundings, runs: Runs, driver: Driver | None, *, is_new: bool) -> None:
+    def __init__(
+        self, id: str, around: Surroundings, runs: Runs, driver: Driver | None, *, is_new: bool
+    ) -> None:
         self.id = id
         self.is_new = is_new
         self._around = around

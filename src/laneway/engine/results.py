@@ -98,7 +98,7 @@ class RunResult:
             "kept": self.kept,
         }
 
-    def checked(self) -> "RunResult":
+    def checked(self) -> RunResult:
         """Itself if the run succeeded or is suspended.
 
         Raises:
@@ -106,7 +106,11 @@ class RunResult:
         """
         if self.status in ("failed", "cancelled"):
             raise RunFailed(
-                run=self.id, workflow=self.workflow, status=_STATUS_TEXT[self.status], details=self._details(), result=self
+                run=self.id,
+                workflow=self.workflow,
+                status=_STATUS_TEXT[self.status],
+                details=self._details(),
+                result=self,
             )
         return self
 
@@ -162,7 +166,13 @@ def step_of(row: StepRow) -> StepResult:
 
 
 def result_of(
-    run: bytes, workflow: str, status: str, context: bytes, error: bytes | None, rows: Mapping[Any, StepRow], kept: int
+    run: bytes,
+    workflow: str,
+    status: str,
+    context: bytes,
+    error: bytes | None,
+    rows: Mapping[Any, StepRow],
+    kept: int,
 ) -> RunResult:
     """Build the result from what the store or the driver has."""
     decoded = None if error is None else msgspec.json.decode(error, type=dict[str, Any])

@@ -134,7 +134,9 @@ class Runs:
 
     def _drive(self, run: bytes, state: RunState, runnable: Runnable, *, deferred: bool = False) -> Driver:
         text_id = str(UUID(bytes=run))
-        driver = Driver(self._around, run, text_id, state, runnable.units, runnable.lanes, self._left, deferred=deferred)
+        driver = Driver(
+            self._around, run, text_id, state, runnable.units, runnable.lanes, self._left, deferred=deferred
+        )
         self.live[text_id] = driver
         if self._heart is None or self._heart.done():
             self._heart = aio.create_task(self._beat(), name="laneway heartbeat")
@@ -186,7 +188,9 @@ class Runs:
         self._closing = True
         drivers = list(self.live.values())
         if drivers:
-            stopping = [aio.create_task(one.shut_down(grace), name=f"shut down {one.text_id}") for one in drivers]
+            stopping = [
+                aio.create_task(one.shut_down(grace), name=f"shut down {one.text_id}") for one in drivers
+            ]
             await asyncio.wait(stopping)
             for one in stopping:
                 one.result()

@@ -37,5 +37,5 @@ class Surroundings:
         for listener in self.listeners:
             try:
                 listener(events)
-            except Exception:  # noqa: BLE001 - somebody else's code must not end a run
+            except Exception:
                 log.exception("a listener failed")
