@@ -42,7 +42,7 @@ lint: setup contracts ## check the code's style and its import contracts
 	@$(BIN)/ruff check $(CODE)
 
 contracts: setup
-	@$(BIN)/lint-imports --no-timings --cache-dir .import_linter_cache
+	@$(BIN)/lint-imports --no-logo --cache-dir .import_linter_cache
 
 typecheck: setup ## check the types with mypy and basedpyright
 	@$(BIN)/mypy $(CODE)
