@@ -28,6 +28,7 @@ _WINDOW_LOG = 25
 _RATIO_FREE_BYTES = 64 << 20
 """Below this much content the ratio is not looked at: small files of one letter are harmless."""
 
+_MAGIC = b"\x28\xb5\x2f\xfd"
 _TYPES = {
     b"1": ("hard-link", "a hard link"),
     b"2": ("symbolic-link", "a symbolic link"),
@@ -85,6 +86,7 @@ class TarStream:
         options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG}
         self._decompressor = zstd.ZstdDecompressor(options=options)
         self._ready = bytearray()
+        self._unread = True
         self._unpacked = 0
         self._most = limits.total_bytes + limits.files * (4 * BLOCKSIZE) + (32 << 20)
 
@@ -192,10 +194,14 @@ class TarStream:
             data = self._file.read(_BLOCK_BYTES) if self._decompressor.needs_input else b""
             if not data and self._decompressor.needs_input:
                 self._refuse("truncated", "the archive ends too early")
+            if self._unread:
+                self._unread = False
+                if not _MAGIC.startswith(data[: len(_MAGIC)]):
+                    self._refuse("not-zstd", "it is not a zstd stream")
             try:
                 block = self._decompressor.decompress(data, max_length=_BLOCK_BYTES)
             except zstd.ZstdError as error:
-                rule = "not-zstd" if self._unpacked == 0 else "corrupt"
+                rule = "window" if "memory" in str(error) else "corrupt"
                 self._refuse(rule, f"the archive cannot be decompressed ({error})")
             if block:
                 self._count(len(block))
