@@ -1,0 +1,69 @@
+"""What a task prints: collected per attempt and sent over the worker's log pipe, up to a limit. Standard library only."""
+
+import io
+import os
+import threading
+
+__all__ = ["Capture"]
+
+
+class Capture(io.BufferedIOBase):
+    """The binary end of a worker's `sys.stdout` and `sys.stderr`."""
+
+    def __init__(self, fd: int, limit_bytes: int) -> None:
+        self._fd = fd
+        self._limit = limit_bytes
+        self._lock = threading.Lock()
+        self._pending = bytearray()
+        self._sent = 0
+        self._dropped = 0
+        self._recent = b""
+        self.used = False
+        """True when something was printed since `take`; read without the lock, so that silence costs nothing."""
+        self.stream = io.TextIOWrapper(self, encoding="utf-8", errors="backslashreplace", write_through=True)
+
+    def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]  # any buffer
+        """Take bytes; they leave with the next end of line."""
+        given = bytes(data)
+        with self._lock:
+            self.used = True
+            room = self._limit - self._sent - len(self._pending)
+            if room < len(given):
+                self._dropped += len(given) - max(room, 0)
+                self._pending += given[: max(room, 0)]
+            else:
+                self._pending += given
+            if self._pending and (given.endswith(b"\n") or len(self._pending) > 4096):
+                self._send()
+        return len(given)
+
+    def _send(self) -> None:
+        data = bytes(self._pending)
+        self._pending.clear()
+        self._sent += len(data)
+        self._recent = (self._recent + data)[-4096:]
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+
+    def take(self) -> int:
+        """End an attempt: how many bytes it put into the log pipe."""
+        with self._lock:
+            if self._dropped:
+                self._pending += f"\n... {self._dropped} bytes more were printed ...\n".encode()
+            if self._pending:
+                self._send()
+            sent, self._sent, self._dropped, self.used = self._sent, 0, 0, False
+        return sent
+
+    def text(self) -> str:
+        """The last of what was printed."""
+        return self._recent.decode("utf-8", "replace")
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def fileno(self) -> int:
+        """The log pipe itself, for child processes."""
+        return self._fd

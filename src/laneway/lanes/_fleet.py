@@ -1,0 +1,260 @@
+"""The fleet: every host process and worker of one engine. Lanes share it; it hands orders to the units' pools."""
+
+import asyncio
+import os
+import sys
+from typing import Any
+
+from laneway._core.failures import failure_record
+from laneway.lanes._codec import decode, failure_body
+from laneway.lanes._hosts import Host
+from laneway.lanes._pool import Pool
+from laneway.lanes._stopping import Ladder
+from laneway.lanes._worker import Worker
+from laneway.ports import LaneHealth, Outcome, StepOrder, Unit
+
+__all__ = ["Fleet"]
+
+_PLACES = {"loop": "service", "thread": "service", "interpreter": "interpreter", "process": "process"}
+
+
+class Fleet:
+    """Owns host processes and the pools of workers in them.
+
+    Args:
+        workers: workers per unit and place at most; by default one per core.
+        interpreters: False runs the interpreter lane on plain processes; a text instead gives the reason.
+        import_timeout: seconds that importing a unit may take.
+        idle_timeout: seconds after which idle workers are closed.
+        per_host: interpreters that share one host process at most.
+        output_limit: bytes kept of what one attempt prints.
+        ladder: patience on each rung of the stopping ladder.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        interpreters: bool | str = True,
+        import_timeout: float = 30.0,
+        idle_timeout: float = 60.0,
+        per_host: int = 8,
+        output_limit: int = 65536,
+        ladder: Ladder | None = None,
+    ) -> None:
+        self.size = workers or os.process_cpu_count() or 1
+        self.no_interpreters = _no_interpreters(interpreters)
+        """Why the interpreter lane runs on plain processes; empty when it does not."""
+        self.import_timeout = import_timeout
+        self.idle_timeout = idle_timeout
+        self.output_limit = output_limit
+        self.ladder = ladder or Ladder()
+        self._per_host = per_host
+        self._pools: dict[tuple[str, str], Pool] = {}
+        self._hosts: set[Host] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._empty: asyncio.Event | None = None
+        self._closed = False
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The engine's loop.
+
+        Raises:
+            RuntimeError: the fleet is not open.
+        """
+        if self._loop is None:
+            raise RuntimeError("the fleet is not open: await fleet.open() on the engine's loop")
+        return self._loop
+
+    async def open(self) -> None:
+        """Take the running loop. Idempotent; processes start with the first order that needs one."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop = loop
+            self._empty = asyncio.Event()
+        self._closed = False
+
+    async def run(self, order: StepOrder, lane: str) -> Outcome:
+        """Run an order where the lane's workers are; see `laneway.ports.Lane.run`."""
+        place = _PLACES.get(lane, lane)
+        if place == "interpreter" and self.no_interpreters:
+            place = lane = "process"
+        pool = self._pools.get((order.unit.key, place))
+        if pool is None:
+            if self._closed:
+                record = failure_record("lost_lane", "LaneError", f"the {lane} lane is closed")
+                return Outcome("failure", failure_body(record), lane=lane)
+            pool = self._pool(order.unit, place)
+        return await pool.run(order, lane)
+
+    def _pool(self, unit: Unit, place: str) -> Pool:
+        pool = self._pools.get((unit.key, place))
+        if pool is None:
+            pool = self._pools[unit.key, place] = Pool(
+                self, unit, place, 1 if place == "service" else self.size
+            )
+        return pool
+
+    async def discover(self, unit: Unit, timeout: float | None = None) -> dict[str, Any]:
+        """Load a unit where it will run and tell what is in it.
+
+        Returns:
+            `tasks` (as `TaskSpec.described`, with fingerprints), `workflows` (name, attribute, tasks, merge, doc),
+            `error` (a failure record or None) and `interpreter_refusal` (why the unit cannot load in an
+            interpreter, or empty: then it was loaded in a process instead).
+        """
+        if timeout is not None:
+            self.import_timeout = max(timeout, 0.001)
+        refusal = self.no_interpreters
+        if not refusal:
+            answer = await self._describe(unit, "interpreter")
+            error = answer["error"]
+            if error is None or "does not support loading in subinterpreters" not in error["message"]:
+                return {**answer, "interpreter_refusal": ""}
+            refusal = error["message"]
+        return {**await self._describe(unit, "process"), "interpreter_refusal": refusal}
+
+    async def _describe(self, unit: Unit, place: str) -> dict[str, Any]:
+        outcome = await self._pool(unit, place).run(None, place)
+        found: dict[str, Any] = decode(outcome.body)
+        if outcome.kind in ("failure", "stopped"):
+            return {"tasks": [], "workflows": [], "error": found}
+        return found
+
+    def host(self, *, exclusive: bool) -> Host:
+        """A host for one more worker. Raises OSError when none can be started."""
+        if not exclusive:
+            for host in self._hosts:
+                if (
+                    not host.exclusive
+                    and not host.closing
+                    and not host.dead
+                    and len(host.workers) < self._per_host
+                ):
+                    return host
+        host = Host(self.loop, self._gone)
+        host.exclusive = exclusive
+        self._hosts.add(host)
+        return host
+
+    def _gone(self, host: Host) -> None:
+        """A host process has ended."""
+        self._hosts.discard(host)
+        workers: set[Worker] = set(host.workers)
+        loaded = [worker for worker in workers if worker.flights or worker.by_number or not worker.ready]
+        for worker in workers:
+            pool = next((pool for pool in self._pools.values() if worker in pool.workers), None)
+            if pool is None:
+                worker.close()
+            else:
+                pool.lost(worker, host.reason(), alone=len(loaded) <= 1)
+        if not self._hosts and self._empty is not None:
+            self._empty.set()
+
+    def idle(self, worker: Worker) -> None:
+        """A worker has nothing to do: it is closed when that lasts. No timer runs while nothing is idle."""
+        worker.idle_since = self.loop.time()
+        if self._sweeper is None:
+            self._sweeper = self.loop.call_later(self.idle_timeout, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        before = self.loop.time() - self.idle_timeout
+        if any([pool.close_idle(before) for pool in self._pools.values()]):
+            self._sweeper = self.loop.call_later(self.idle_timeout / 2, self._sweep)
+
+    def describe(self, lane: str) -> list[dict[str, Any]]:
+        """The workers behind a lane, for people."""
+        place = _PLACES.get(lane, lane)
+        return [
+            {
+                "worker": worker.name,
+                "unit": pool.unit.name or pool.unit.key,
+                "pid": worker.host.pid,
+                "state": "starting"
+                if not worker.ready
+                else "running"
+                if worker.flights or worker.by_number
+                else "idle",
+                "task": worker.flights[0].order.task.id if worker.flights and worker.flights[0].order else "",
+                "queued": max(0, len(worker.flights) - 1),
+                "served": worker.served,
+            }
+            for pool in self._pools.values()
+            if pool.place == place
+            for worker in pool.workers
+        ]
+
+    def health(self, lane: str) -> LaneHealth:
+        """Workers, queue and restarts behind a lane."""
+        pools = [pool for pool in self._pools.values() if pool.place == _PLACES.get(lane, lane)]
+        workers = self.describe(lane)
+        return LaneHealth(
+            lane,
+            workers,
+            sum(len(pool.waiting) for pool in pools) + sum(int(worker["queued"]) for worker in workers),
+            sum(1 for worker in workers if worker["state"] == "running"),
+            0,
+            sum(pool.restarts for pool in pools),
+        )
+
+    async def retire(self, unit_key: str, lane: str) -> None:
+        """Close a unit's workers once they have nothing to do."""
+        place = _PLACES.get(lane, lane)
+        pool = self._pools.get((unit_key, place))
+        if pool is None:
+            return
+        while pool.busy:
+            flying = [
+                flight.future
+                for worker in pool.workers
+                for flight in (*worker.flights, *worker.by_number.values())
+            ]
+            await asyncio.wait([*flying, *(flight.future for flight in pool.waiting)])
+        pool.close_idle(float("inf"))
+        self._pools.pop((unit_key, place), None)
+
+    async def close(self, *, grace: float) -> None:
+        """Stop everything: idle workers at once, busy ones after `grace` seconds, by force. Idempotent."""
+        if self._closed or self._loop is None:
+            return
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        busy = [
+            flight.future
+            for pool in self._pools.values()
+            for worker in pool.workers
+            for flight in (*worker.flights, *worker.by_number.values())
+        ]
+        if busy:
+            await asyncio.wait(busy, timeout=grace)
+        for pool in self._pools.values():
+            pool.close_idle(float("inf"))
+        for host in list(self._hosts):
+            if not host.workers:
+                host.close()
+            else:
+                host.kill(host)
+        if self._hosts and self._empty is not None:
+            self._empty.clear()
+            try:
+                await asyncio.wait_for(self._empty.wait(), 1.0)
+            except TimeoutError:
+                for host in list(self._hosts):
+                    host.kill(host)
+                await asyncio.wait_for(self._empty.wait(), 5.0)
+        self._pools.clear()
+
+
+def _no_interpreters(wish: bool | str) -> str:
+    if isinstance(wish, str):
+        return wish
+    if not wish:
+        return "interpreters are switched off"
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return "the free-threaded build never frees what an interpreter used"
+    return ""

@@ -1,0 +1,129 @@
+"""Calling a task function: arguments from a payload, an outcome from what it returned. Standard library only."""
+
+from collections.abc import Callable
+from typing import Any
+
+from laneway._core.errors import JsonInvalid
+from laneway._core.failures import MissingKey
+from laneway._core.jsonvalue import check, same
+from laneway._core.model import TaskSpec
+from laneway.authoring import condition_of
+
+__all__ = ["Context", "Decode", "Encode", "arguments", "call", "call_async", "wanted"]
+
+type Decode = Callable[[bytes], Any]
+type Encode = Callable[[Any, str], bytes]
+"""Turns a value into JSON; checks it first and raises JsonInvalid with the path from the given root."""
+
+
+def call(
+    spec: TaskSpec, function: Callable[..., Any], payload: bytes, decode: Decode, encode: Encode
+) -> tuple[str, bytes]:
+    """Run a plain function once: kind of outcome (`value`, `patch`, `skipped`) and body. Raises what the task raises."""
+    values = decode(payload)
+    if spec.has_condition and not wanted(spec, function, values):
+        return "skipped", b""
+    given = arguments(spec, values)
+    return _body(spec, given, function(**given), payload, decode, encode)
+
+
+async def call_async(
+    spec: TaskSpec, function: Callable[..., Any], payload: bytes, decode: Decode, encode: Encode
+) -> tuple[str, bytes]:
+    """`call` for a coroutine function."""
+    values = decode(payload)
+    if spec.has_condition and not wanted(spec, function, values):
+        return "skipped", b""
+    given = arguments(spec, values)
+    return _body(spec, given, await function(**given), payload, decode, encode)
+
+
+def _body(
+    spec: TaskSpec, given: dict[str, Any], returned: Any, payload: bytes, decode: Decode, encode: Encode
+) -> tuple[str, bytes]:
+    try:
+        if spec.style == "value":
+            return "value", encode(returned, "result")
+        return "patch", encode(_patch(spec, given["context"], returned, decode(payload)), "result")
+    except JsonInvalid as refused:
+        raise JsonInvalid(
+            path=f"task {spec.id!r}: {refused.path}", what=refused.what, advice=refused.advice
+        ) from None
+
+
+class Context(dict[str, Any]):
+    """The context a context-style task gets: a dict whose missing keys say so."""
+
+    __slots__ = ()
+
+    def __missing__(self, key: object) -> Any:
+        near = ", ".join(sorted(str(known) for known in self)) or "nothing"
+        raise MissingKey(f"the context has no key {key!r}; it has {near}")
+
+
+def arguments(spec: TaskSpec, payload: dict[str, Any]) -> dict[str, Any]:
+    """What to call the task with, by parameter name.
+
+    Raises:
+        MissingKey: a parameter without a default is not in the payload.
+    """
+    if spec.style == "context":
+        return {"context": Context(payload)}
+    return _bound(spec.id, spec.parameters, spec.optional, payload)
+
+
+def _bound(
+    task: str, names: tuple[str, ...], optional: tuple[str, ...], payload: dict[str, Any]
+) -> dict[str, Any]:
+    given = {}
+    for name in names:
+        if name in payload:
+            given[name] = payload[name]
+        elif name not in optional:
+            raise MissingKey(
+                f"task {task!r} needs {name!r}, which neither the context nor another task provides"
+            )
+    return given
+
+
+def wanted(spec: TaskSpec, function: Callable[..., Any], payload: dict[str, Any]) -> bool:
+    """Ask the task's `when=` predicate, if it has one, whether the task should run at all."""
+    condition = condition_of(function)
+    if condition is None:
+        return True
+    code = getattr(condition, "__code__", None)
+    if code is None:
+        return bool(condition(payload))
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    if names == ("context",):
+        return bool(condition(Context(payload)))
+    defaults = condition.__defaults__ or ()  # type: ignore[attr-defined]  # it has code, so it is a function
+    optional = names[code.co_argcount - len(defaults) : code.co_argcount] + tuple(
+        condition.__kwdefaults__ or ()  # type: ignore[attr-defined]  # as above
+    )
+    return bool(condition(**_bound(f"{spec.id} (when=)", names, optional, payload)))
+
+
+def _patch(spec: TaskSpec, context: dict[str, Any], returned: Any, before: dict[str, Any]) -> dict[str, Any]:
+    if returned is None or returned is context:
+        changed = _changed(before, context, "context")
+        removed = sorted(key for key in before if key not in context and not (key == "item" and spec.each))
+    else:
+        if not isinstance(returned, dict):
+            if not (hasattr(returned, "keys") and hasattr(returned, "__getitem__")):
+                raise TypeError(
+                    f"task {spec.id!r} returned {type(returned).__name__}: a task that takes `context` returns "
+                    "a mapping, or None after changing the context"
+                )
+            returned = {key: returned[key] for key in returned.keys()}  # noqa: SIM118 - only keys() is promised
+        changed = _changed(before, returned, "result")
+        removed = []
+    if spec.each is not None:
+        changed.pop("item", None)
+    return {"set": changed, "removed": removed}
+
+
+def _changed(before: dict[str, Any], after: dict[str, Any], root: str) -> dict[str, Any]:
+    plain = dict(after)
+    check(plain, root)
+    return {key: value for key, value in plain.items() if key not in before or not same(before[key], value)}

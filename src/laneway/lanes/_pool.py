@@ -1,0 +1,465 @@
+"""The workers of one unit in one place: handing orders out, starting and closing workers, reading replies."""
+
+import asyncio
+import itertools
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from laneway._core.failures import failure_record
+from laneway.lanes import _frames as frames
+from laneway.lanes._codec import decode, failure_body
+from laneway.lanes._flight import Flight
+from laneway.lanes._hosts import Host
+from laneway.lanes._stopping import Ladder, stop, timed_out
+from laneway.lanes._worker import Worker
+from laneway.ports import Outcome, StepOrder, Unit
+
+if TYPE_CHECKING:
+    from laneway.lanes._fleet import Fleet
+
+__all__ = ["Pool"]
+
+_BUDGET_SECONDS = 0.001
+"""Short tasks are handed ahead to a busy worker up to this much expected work."""
+_AHEAD = 64
+_FLOOR_SECONDS = 0.000016
+_REAP_SECONDS = 0.25
+"""How long after a worker's pipe closed its host may take to be seen dead."""
+_KINDS = frames.KINDS
+_numbers = itertools.count(1)
+
+
+class Pool:
+    """Workers of one unit in one place (`interpreter`, `process` or `service`)."""
+
+    def __init__(self, fleet: Fleet, unit: Unit, place: str, limit: int) -> None:
+        self.fleet = fleet
+        self.loop: asyncio.AbstractEventLoop = fleet.loop
+        self.unit = unit
+        self.place = place
+        self.limit = limit
+        self.workers: list[Worker] = []
+        self.waiting: deque[Flight] = deque()
+        self.seconds: dict[str, float] = {}
+        """How long each task takes, quick to rise and slow to fall."""
+        self.retiring = False
+        self.restarts = 0
+        self.crashed_loads = 0
+
+    # Handing out ---------------------------------------------------------------------------------------------
+
+    async def run(self, order: StepOrder | None, lane: str) -> Outcome:
+        """One order through to its outcome; stops the attempt when the awaiting task is cancelled."""
+        flight = Flight(order, self.loop.create_future(), lane)
+        self.submit(flight)
+        try:
+            return await flight.future
+        except asyncio.CancelledError as cancelled:
+            if not flight.future.cancelled():
+                raise  # the outcome was there already
+            flight.unwanted = True
+            await self._stopped(flight)
+            cancelled.stopped_by = flight.rung  # type: ignore[attr-defined]  # for whoever records the attempt
+            raise
+
+    async def _stopped(self, flight: Flight) -> None:
+        if flight.worker is None:
+            if flight in self.waiting:
+                self.waiting.remove(flight)
+            return
+        over = flight.over = self.loop.create_future()
+        if self.is_running(flight):
+            stop(self, flight)
+        while not over.done():
+            try:
+                await asyncio.shield(over)
+            except asyncio.CancelledError:
+                continue
+
+    def submit(self, flight: Flight) -> None:
+        """Send the order to a worker, or let it wait for one."""
+        if not self.waiting:
+            worker = self._choose(flight)
+            if worker is not None:
+                self._send(worker, flight)
+                return
+        self.waiting.append(flight)
+        self._grow()
+
+    def _choose(self, flight: Flight) -> Worker | None:
+        order = flight.order
+        expect = 1.0 if order is None else self.seconds.get(order.task.reference, 1.0)
+        flight.expect = expect
+        best: Worker | None = None
+        load = 0.0
+        ahead = 1 if order is None else order.task.batch
+        for worker in self.workers:
+            if not worker.ready or worker.ending or worker.reserved is not None:
+                continue
+            if worker.concurrent:
+                return worker
+            flying = len(worker.flights)
+            if not flying:
+                return worker
+            taken = worker.load
+            if flying >= _AHEAD or (taken + expect > _BUDGET_SECONDS and flying >= ahead):
+                continue
+            if best is None or taken < load:
+                best, load = worker, taken
+        return best
+
+    def _send(self, worker: Worker, flight: Flight) -> None:
+        worker.send(flight)
+        if worker.concurrent or worker.flights[0] is flight:
+            self._begin(worker, flight)
+
+    def _begin(self, worker: Worker, flight: Flight) -> None:
+        """The order is at the head: its time runs from now."""
+        order = flight.order
+        if flight.unwanted:
+            flight.begun = self.loop.time()
+            stop(self, flight)
+        elif order is not None and order.task.timeout is not None:
+            flight.begun = self.loop.time()
+            flight.timer = self.loop.call_later(order.task.timeout, self._expire, flight)
+
+    def _expire(self, flight: Flight) -> None:
+        flight.expired = True
+        stop(self, flight)
+
+    def is_running(self, flight: Flight) -> bool:
+        """True while the flight is what its worker runs."""
+        worker = flight.worker
+        if not isinstance(worker, Worker):
+            return False
+        if worker.concurrent:
+            return flight.number in worker.by_number
+        return bool(worker.flights) and worker.flights[0] is flight
+
+    def pump(self) -> None:
+        """Hand out what waits."""
+        waiting = self.waiting
+        while waiting:
+            flight = waiting[0]
+            if flight.unwanted:
+                waiting.popleft()
+                _end(flight)
+                continue
+            worker = self._choose(flight)
+            if worker is None:
+                self._grow()
+                return
+            waiting.popleft()
+            self._send(worker, flight)
+
+    # Workers -------------------------------------------------------------------------------------------------
+
+    def _grow(self) -> None:
+        starting = sum(1 for worker in self.workers if not worker.ready)
+        living = sum(1 for worker in self.workers if not worker.ending)
+        if len(self.waiting) > starting and living < self.limit:
+            self.start()
+
+    def start(self, *, exclusive: bool = False) -> Worker | None:
+        """Start a worker; with `exclusive` in a host of its own."""
+        host: Host | None = None
+        name = f"{self.place}-{next(_numbers)}"
+        setup = {
+            "place": self.place,
+            "unit": {
+                "kind": self.unit.kind,
+                "entry": self.unit.entry,
+                "paths": list(self.unit.paths),
+                "inherited": list(self.unit.inherited),
+                "policy": dict(self.unit.policy),
+                "limits": dict(self.unit.limits),
+            },
+            "output_limit": self.fleet.output_limit,
+        }
+        try:
+            host = self.fleet.host(exclusive=exclusive or self.place == "process")
+            worker = Worker(self.loop, host, setup, name, self._replied)
+        except OSError as error:
+            if host is not None:
+                host.kill()
+            self._fail_waiting(
+                failure_record(
+                    "lost_lane", "LaneError", f"no worker could be started for {self._name()}: {error}"
+                )
+            )
+            return None
+        self.workers.append(worker)
+        worker.timer = self.loop.call_later(self.fleet.import_timeout, self._import_too_long, worker)
+        return worker
+
+    def _name(self) -> str:
+        return self.unit.name or self.unit.entry
+
+    def _import_too_long(self, worker: Worker) -> None:
+        limit = self.fleet.import_timeout
+        worker.host.dump()
+        message = f"importing {self._name()} took longer than {limit:g} s, so its worker was stopped"
+        self._fail_waiting(failure_record("timeout", "TimeoutError", message), loading=worker)
+        self.kill(worker, worker)
+
+    def _fail_waiting(self, record: Any, loading: Worker | None = None) -> None:
+        body = failure_body(record)
+        waiting, self.waiting = self.waiting, deque()
+        if loading is not None and loading.reserved is not None:
+            waiting.append(loading.reserved)
+            loading.reserved = None
+        for flight in waiting:
+            self._settle(
+                flight, Outcome("failure", body, lane=flight.lane, worker=loading.name if loading else "")
+            )
+
+    def kill(self, worker: Worker, blamed: object) -> None:
+        """Kill the worker's host; its siblings' attempts run again elsewhere."""
+        worker.ending = True
+        worker.host.kill(blamed)
+
+    def _drop(self, worker: Worker) -> None:
+        if worker in self.workers:
+            self.workers.remove(worker)
+        worker.close()
+
+    # Replies -------------------------------------------------------------------------------------------------
+
+    def _replied(
+        self,
+        worker: Worker,
+        flight: Flight | None,
+        kind: int,
+        flags: int,
+        body: bytes,
+        printed: int,
+        started: float,
+        duration: float,
+    ) -> None:
+        if flight is None:
+            self._said(worker, kind, body, printed)
+            return
+        if flight.timer is not None:
+            flight.timer.cancel()
+            flight.timer = None
+        worker.served += 1
+        order = flight.order
+        if order is not None:
+            reference = order.task.reference
+            known = self.seconds.get(reference, 0.0)
+            spent = duration if duration > _FLOOR_SECONDS else _FLOOR_SECONDS
+            self.seconds[reference] = spent if spent > known else known + (spent - known) * 0.1
+        output = worker.output(printed) if printed else ""
+        if flags:
+            worker.ending = True
+        self._settle(flight, self._outcome(worker, flight, kind, body, started, duration, output))
+        if worker.ending:
+            self._move_on(worker)
+        elif not worker.concurrent:
+            if worker.flights:
+                self._begin(worker, worker.flights[0])
+            else:
+                self.fleet.idle(worker)
+        elif not worker.by_number:
+            self.fleet.idle(worker)
+        if self.waiting:
+            self.pump()
+
+    def _outcome(
+        self,
+        worker: Worker,
+        flight: Flight,
+        kind: int,
+        body: bytes,
+        started: float,
+        duration: float,
+        output: str,
+    ) -> Outcome:
+        if flight.expired and flight.order is not None:
+            return Outcome(
+                "failure",
+                timed_out(flight.order.task, flight.rung),
+                started,
+                duration,
+                flight.lane,
+                worker.name,
+                flight.rung,
+                output,
+            )
+        return Outcome(
+            _KINDS.get(kind, "value"),
+            body,
+            started,
+            duration,
+            flight.lane,
+            worker.name,
+            flight.rung,
+            output,  # type: ignore[arg-type]  # names of kinds
+        )
+
+    def _settle(self, flight: Flight, outcome: Outcome) -> None:
+        if not flight.future.done():
+            flight.future.set_result(outcome)
+        _end(flight)
+
+    def _said(self, worker: Worker, kind: int, body: bytes, printed: int) -> None:
+        """A reply to no order: loaded, not loaded, or the end of the pipe."""
+        if kind == frames.LOADED:
+            worker.ready = True
+            self.crashed_loads = 0
+            if worker.timer is not None:
+                worker.timer.cancel()
+                worker.timer = None
+            worker.output(printed)
+            if worker.reserved is not None:
+                flight, worker.reserved = worker.reserved, None
+                self._send(worker, flight)
+            self.pump()
+            if not worker.flights and not worker.by_number:
+                self.fleet.idle(worker)
+        elif kind == frames.LOAD_FAILED:
+            worker.ending = True
+            record = decode(body)
+            output = worker.output(printed)
+            if output:
+                record["traceback"] += f"\nIt printed:\n{output[-2000:]}"
+            self._fail_waiting(record, loading=worker)
+            self._drop(worker)
+        elif worker.ending and not worker.flights and not worker.by_number:
+            self._drop(worker)
+        elif not worker.host.dead:
+            self.loop.call_later(_REAP_SECONDS, self._ended_alone, worker)
+
+    def _ended_alone(self, worker: Worker) -> None:
+        """The worker's pipe closed but its host lives on: nothing else in the host is to blame."""
+        if worker in self.workers and not worker.host.closing:
+            self.lost(worker, "ended unexpectedly", alone=True)
+
+    def _move_on(self, worker: Worker) -> None:
+        """The worker ends: what it had not begun goes to others."""
+        self.restarts += 1
+        left = [*worker.flights, *worker.by_number.values()]
+        worker.flights.clear()
+        worker.by_number.clear()
+        self._requeue(left)
+        self._drop(worker)
+
+    def _requeue(self, flights: list[Flight]) -> None:
+        for flight in reversed(flights):
+            flight.worker = None
+            if flight.timer is not None:
+                flight.timer.cancel()
+                flight.timer = None
+            if flight.unwanted:
+                _end(flight)
+            else:
+                self.waiting.appendleft(flight)
+
+    def lost(self, worker: Worker, reason: str, *, alone: bool) -> None:
+        """The worker is gone with whatever it ran.
+
+        Args:
+            worker: the one that is gone.
+            reason: what became of it, for people.
+            alone: True when no other attempt can have been the cause.
+        """
+        worker.drain()
+        self.restarts += 1
+        blamed = worker.host.blamed
+        running = list(worker.by_number.values()) if worker.concurrent else [*worker.flights][:1]
+        if not worker.ready:
+            running = []
+            self._lost_loading(worker, reason, alone=alone)
+        queued = [flight for flight in worker.flights if flight not in running]
+        worker.flights.clear()
+        worker.by_number.clear()
+        output = worker.output(-1)
+        self._drop(worker)
+        again: list[Flight] = []
+        for flight in running:
+            if flight.rung and (flight is blamed or flight.expired or flight.unwanted):
+                self._ended_by_kill(worker, flight, output)
+            elif blamed is not None:
+                again.append(flight)
+            elif (alone and len(running) == 1) or flight.crashed:
+                self._settle(flight, self._lost_outcome(worker, flight, reason, output))
+            else:
+                self._alone(flight)
+        self._requeue(again + queued)
+        self.pump()
+
+    def _lost_loading(self, worker: Worker, reason: str, *, alone: bool) -> None:
+        if worker.host.blamed is not None:
+            if worker.reserved is not None:
+                self.waiting.appendleft(worker.reserved)
+            return
+        self.crashed_loads += 1
+        if alone or self.crashed_loads > 1:
+            printed = worker.host.printed()
+            message = f"the worker {reason} while importing {self._name()}"
+            record = failure_record("lost_lane", "WorkerLost", message, printed)
+            self._fail_waiting(record, loading=worker)
+        elif worker.reserved is not None:
+            self.waiting.appendleft(worker.reserved)
+
+    def _alone(self, flight: Flight) -> None:
+        """Run a suspect once more in a host of its own: if that dies too, the cause is known."""
+        flight.crashed = True
+        flight.worker = None
+        if flight.timer is not None:
+            flight.timer.cancel()
+            flight.timer = None
+        worker = self.start(exclusive=True)
+        if worker is None:
+            self.waiting.append(flight)
+        else:
+            worker.reserved = flight
+
+    def _ended_by_kill(self, worker: Worker, flight: Flight, output: str) -> None:
+        order = flight.order
+        if order is None or not flight.expired:
+            body = failure_body(
+                failure_record("other", "AttemptStopped", "the attempt was stopped by killing its worker")
+            )
+        else:
+            body = timed_out(order.task, "kill")
+        spent = self.loop.time() - flight.begun if flight.begun else 0.0
+        kind: Any = "failure" if flight.expired else "stopped"
+        self._settle(flight, Outcome(kind, body, 0.0, spent, flight.lane, worker.name, "kill", output))
+
+    def _lost_outcome(self, worker: Worker, flight: Flight, reason: str, output: str) -> Outcome:
+        task = flight.order.task.id if flight.order else "discovery"
+        message = f"the worker {reason} while it ran task {task!r}"
+        record = failure_record("lost_lane", "WorkerLost", message, worker.host.printed())
+        return Outcome("failure", failure_body(record), lane=flight.lane, worker=worker.name, output=output)
+
+    # Ending --------------------------------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """True while something waits or runs."""
+        return bool(self.waiting) or any(worker.flights or worker.by_number for worker in self.workers)
+
+    @property
+    def ladder(self) -> Ladder:
+        """How patient each rung is."""
+        return self.fleet.ladder
+
+    def close_idle(self, before: float) -> bool:
+        """Close workers that have been idle since `before`; True when idle ones are left."""
+        left = False
+        for worker in list(self.workers):
+            if worker.ready and not worker.flights and not worker.by_number:
+                if worker.idle_since <= before:
+                    self._drop(worker)
+                else:
+                    left = True
+        return left
+
+
+def _end(flight: Flight) -> None:
+    if flight.timer is not None:
+        flight.timer.cancel()
+        flight.timer = None
+    if flight.over is not None and not flight.over.done():
+        flight.over.set_result(None)

@@ -1,0 +1,233 @@
+"""The worker loop: reads orders, calls tasks, writes outcomes. Runs in an interpreter or a process; standard library only."""
+
+import json
+import os
+import sys
+import threading
+from importlib import import_module
+from time import perf_counter, time
+from typing import Any
+
+from laneway._core.failures import failure_of, failure_record
+from laneway._core.jsonvalue import check
+from laneway._core.model import TaskSpec
+from laneway.authoring import AttemptStopped, cancellation_probe, spec_of
+from laneway.lanes import _frames as frames
+from laneway.lanes._capture import Capture
+from laneway.lanes._invoke import call, call_async
+from laneway.lanes._load import describe, enter, resolve, undescribed
+from laneway.lanes._watchdog import Watchdog
+
+__all__ = ["Worker", "decode", "encode", "read_exactly", "serve", "write_all"]
+
+decode = json.loads
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
+_CHUNK = 65536
+_QUICK_SECONDS = 0.0002
+"""Outcomes wait for the next task only where that task was quicker than this the last time."""
+
+
+def encode(value: Any, root: str) -> bytes:
+    """`value` as JSON; raises JsonInvalid with the path of what JSON cannot hold."""
+    check(value, root)
+    return _encoder.encode(value).encode()
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write everything, waiting where the pipe is full."""
+    written = os.write(fd, data)
+    if written < len(data):
+        rest = memoryview(data)
+        while written < len(data):
+            written += os.write(fd, rest[written:])
+
+
+def read_exactly(fd: int, data: bytes, size: int) -> bytes | None:
+    """`data` extended to at least `size` bytes; None when the pipe closed before."""
+    missing = size - len(data)
+    if missing <= 0:
+        return data
+    parts = [data]
+    while missing > 0:
+        part = os.read(fd, missing if missing > _CHUNK else _CHUNK)
+        if not part:
+            return None
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
+class Registered:
+    """A task this worker knows by number: its spec, its function, how long it took the last time."""
+
+    __slots__ = ("data", "function", "seconds", "spec")
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.data = data
+        self.spec = TaskSpec.from_described(data)
+        self.function: Any = None
+        self.seconds = 1.0
+
+    def find(self) -> Any:
+        """The function; importing its module on first use."""
+        function = resolve(self.spec.reference)
+        spec = spec_of(function)
+        if spec is not None and spec.function is not None:
+            function = spec.function
+        self.function = function
+        return function
+
+
+class Worker:
+    """The state of one worker that serves orders one after another."""
+
+    def __init__(self, setup: dict[str, Any], fds: tuple[int, int, int, int]) -> None:
+        self.orders, self.outcomes, control, log = fds
+        self.unit: dict[str, Any] = setup["unit"]
+        self.capture = Capture(log, setup.get("output_limit", 65536))
+        self.watchdog = Watchdog(control, threading.get_ident(), self.cancel, self.capture.text)
+        self.tasks: dict[int, Registered] = {}
+        self.kept: Any = None
+        self.entry: Any = None
+
+    def cancel(self) -> None:
+        """Cancel the coroutine that runs, if one does. Called by the watchdog's thread."""
+        if self.kept is not None:
+            self.kept.cancel()
+
+    def load(self) -> bool:
+        """Import the unit and say how that went."""
+        begun = perf_counter()
+        try:
+            self.entry = enter(self.unit)
+            kind, body = frames.LOADED, b""
+        except BaseException as error:  # noqa: BLE001 - a lane boundary: whatever an import does is an answer
+            kind, body = frames.LOAD_FAILED, _record(error)
+        header = frames.REPLY.pack(kind, 0, 0, len(body), self.capture.take(), time(), perf_counter() - begun)
+        write_all(self.outcomes, header + body)
+        return kind == frames.LOADED
+
+    def serve(self) -> None:
+        """Until the order pipe closes."""
+        order_header = frames.ORDER
+        data = b""
+        waiting: list[bytes] = []
+        size = order_header.size
+        while True:
+            if len(data) < size:
+                if waiting:
+                    write_all(self.outcomes, waiting[0] if len(waiting) == 1 else b"".join(waiting))
+                    waiting.clear()
+                more = read_exactly(self.orders, data, size)
+                if more is None:
+                    return
+                data = more
+            kind, task, number, length = order_header.unpack_from(data)
+            end = size + length
+            if len(data) < end:
+                if waiting:
+                    write_all(self.outcomes, b"".join(waiting))
+                    waiting.clear()
+                more = read_exactly(self.orders, data, end)
+                if more is None:
+                    return
+                data = more
+            payload = data[size:end]
+            data = data[end:]
+            if kind == frames.RUN:
+                known = self.tasks[task]
+                if waiting and known.seconds > _QUICK_SECONDS:
+                    write_all(self.outcomes, b"".join(waiting))
+                    waiting.clear()
+                waiting.append(self.perform(number, known, payload))
+                if self.watchdog.must_end:
+                    write_all(self.outcomes, b"".join(waiting))
+                    return
+                if len(waiting) > 200 or len(waiting[-1]) > _CHUNK:
+                    write_all(self.outcomes, b"".join(waiting))
+                    waiting.clear()
+            elif kind == frames.REGISTER:
+                self.tasks[task] = Registered(decode(payload))
+            else:
+                waiting.append(self.described(number))
+
+    def perform(self, number: int, known: Registered, payload: bytes) -> bytes:
+        """One attempt from start to end, whatever happens in it, as a reply."""
+        watchdog = self.watchdog
+        started = time()
+        begun = perf_counter()
+        result: tuple[str, bytes] | None = None
+        watchdog.current = number
+        while True:
+            try:
+                if result is None:
+                    result = self.attempt(known, payload)
+                watchdog.over()
+                break
+            except AttemptStopped as stopped:  # late: after the task's own code had ended
+                if result is None:
+                    result = "stopped", _record(stopped)
+        known.seconds = duration = perf_counter() - begun
+        kind, body = result
+        flags = frames.SPENT if watchdog.must_end else 0
+        printed = self.capture.take() if self.capture.used else 0
+        return (
+            frames.REPLY.pack(frames.NUMBERS[kind], flags, number, len(body), printed, started, duration)
+            + body
+        )
+
+    def attempt(self, known: Registered, payload: bytes) -> tuple[str, bytes]:
+        """Call the task; every exception becomes a failure record."""
+        try:
+            function = known.function or known.find()
+            if not known.spec.is_async:
+                return call(known.spec, function, payload, decode, encode)
+            if self.kept is None:
+                # asyncio costs 36 ms to import: only workers that run coroutines pay for it.
+                self.kept = import_module("laneway.lanes._coroutines").KeptLoop()
+            found: tuple[str, bytes] = self.kept.run(
+                call_async(known.spec, function, payload, decode, encode)
+            )
+            return found
+        except AttemptStopped as stopped:
+            return "stopped", _record(stopped)
+        except BaseException as error:  # noqa: BLE001 - a lane boundary: the interpreter itself loses MemoryError
+            return "failure", _record(error)
+
+    def described(self, number: int) -> bytes:
+        """The reply to a question about the unit's tasks."""
+        begun = perf_counter()
+        try:
+            found = describe(self.unit, self.entry)
+        except BaseException as error:  # noqa: BLE001 - a lane boundary
+            found = undescribed(error)
+        body = encode(found, "discovery")
+        return (
+            frames.REPLY.pack(
+                frames.DESCRIBED, 0, number, len(body), self.capture.take(), time(), perf_counter() - begun
+            )
+            + body
+        )
+
+
+def _record(error: BaseException) -> bytes:
+    try:
+        return _encoder.encode(failure_of(error)).encode("utf-8", "backslashreplace")
+    except BaseException as broken:  # noqa: BLE001 - no memory or no stack left: say at least what it was
+        return _encoder.encode(
+            failure_record("other", type(error).__name__, f"({type(broken).__name__})")
+        ).encode()
+
+
+def serve(setup_text: str, fds: tuple[int, int, int, int]) -> None:
+    """Everything a worker does, from its set-up to the end of its order pipe."""
+    setup = decode(setup_text)
+    worker = Worker(setup, fds)
+    sys.stdout = worker.capture.stream
+    sys.stderr = worker.capture.stream
+    worker.watchdog.start()
+    cancellation_probe.set(worker.watchdog.is_asked)
+    if setup["place"] == "service":
+        import_module("laneway.lanes._service").serve(worker)
+    elif worker.load():
+        worker.serve()

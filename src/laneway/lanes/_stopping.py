@@ -1,0 +1,86 @@
+"""The stopping ladder on the engine's side: ask, interrupt, kill, with the rung that worked recorded."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from laneway._core.failures import failure_record
+from laneway._core.model import TaskSpec
+from laneway.lanes import _frames as frames
+from laneway.lanes._codec import failure_body
+from laneway.lanes._flight import Flight
+from laneway.lanes._worker import Worker
+
+if TYPE_CHECKING:
+    from laneway.lanes._pool import Pool
+
+__all__ = ["Ladder", "stop", "timed_out"]
+
+
+class Ladder(NamedTuple):
+    """Seconds of patience on each rung."""
+
+    ask_coroutine: float = 0.5
+    """A cancelled coroutine may clean up for so long."""
+    ask_function: float = 0.1
+    """A plain function may look at `laneway.cancelled()` for so long."""
+    interrupt: float = 1.0
+    """Code that catches AttemptStopped may clean up for so long."""
+    drain: float = 0.5
+    """Siblings in the host that is to be killed may finish for so long."""
+
+
+def stop(pool: Pool, flight: Flight) -> None:
+    """First rung: ask. The further ones follow by timer until the attempt is over."""
+    worker = flight.worker
+    if flight.rung or not isinstance(worker, Worker) or not pool.is_running(flight):
+        return
+    flight.rung = "ask"
+    worker.tell(frames.ASK, flight.number)
+    order = flight.order
+    patience = (
+        pool.ladder.ask_coroutine if order is not None and order.task.is_async else pool.ladder.ask_function
+    )
+    flight.timer = pool.loop.call_later(patience, _interrupt, pool, flight)
+
+
+def _interrupt(pool: Pool, flight: Flight) -> None:
+    worker = flight.worker
+    if not isinstance(worker, Worker) or not pool.is_running(flight):
+        return
+    if worker.concurrent:
+        _isolate(pool, flight)
+        return
+    flight.rung = "interrupt"
+    worker.tell(frames.INTERRUPT, flight.number)
+    flight.timer = pool.loop.call_later(pool.ladder.interrupt, _isolate, pool, flight)
+
+
+def _isolate(pool: Pool, flight: Flight) -> None:
+    """Nothing helps: no new work for the host, a moment for the siblings, then the kill."""
+    worker = flight.worker
+    if not isinstance(worker, Worker) or not pool.is_running(flight):
+        return
+    flight.rung = "kill"
+    host = worker.host
+    host.closing = True
+    worker.ending = True
+    waits = False
+    for sibling in host.workers:
+        if sibling is not worker and (sibling.flights or sibling.by_number):
+            sibling.ending = True
+            sibling.tell(frames.DRAIN)
+            waits = True
+    host.dump()
+    flight.timer = pool.loop.call_later(pool.ladder.drain if waits else 0.02, host.kill, flight)
+
+
+def timed_out(spec: TaskSpec, rung: str) -> bytes:
+    """The failure record of an attempt that was over its time limit."""
+    how = {
+        "ask": "it ended when it was asked to",
+        "interrupt": "it was interrupted",
+        "kill": "its worker was killed",
+    }.get(rung, "")
+    message = f"task {spec.id!r} ran longer than its limit of {spec.timeout:g} s" + (
+        f"; {how}" if how else ""
+    )
+    return failure_body(failure_record("timeout", "TimeoutError", message))
