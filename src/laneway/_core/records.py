@@ -1,5 +1,6 @@
 """The rows that travel between engine and store. Tuples, because millions of them are made."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from laneway._core.events import EventRow
@@ -7,12 +8,16 @@ from laneway._core.events import EventRow
 __all__ = [
     "ENDED",
     "NO_ITEM",
+    "Parent",
+    "Reopening",
     "RunEnd",
     "RunRecord",
     "SavedRun",
+    "Signal",
     "StepRow",
     "Submission",
     "Transition",
+    "Wish",
 ]
 
 NO_ITEM = -1
@@ -50,12 +55,21 @@ class StepRow(NamedTuple):
 
 
 class RunEnd(NamedTuple):
-    """How a run ended (or was suspended)."""
+    """How a run ended, or why it rests: `suspended` and `paused` runs are nobody's until somebody claims them."""
 
     status: str
     ended: float
     context: bytes | None
     error: bytes | None
+    due: float | None = None
+    """Of a suspended run: when it goes on by itself, seconds since the epoch; None if only a signal wakes it."""
+
+
+class Reopening(NamedTuple):
+    """What a retry undoes before the run goes on: steps to forget, and the new initial context if there is one."""
+
+    forget: list[tuple[str, int]]
+    context: bytes | None = None
 
 
 class Transition(NamedTuple):
@@ -65,6 +79,15 @@ class Transition(NamedTuple):
     steps: list[StepRow]
     events: list[EventRow]
     end: RunEnd | None = None
+    reopening: Reopening | None = None
+
+
+class Parent(NamedTuple):
+    """The step that started a run."""
+
+    run: bytes
+    task: str
+    item: int
 
 
 class Submission(NamedTuple):
@@ -80,6 +103,16 @@ class Submission(NamedTuple):
     created: float
     fingerprints: bytes
     """JSON object: task id to code fingerprint."""
+    priority: int = 0
+    """Higher is claimed first."""
+    deadline: float | None = None
+    """Seconds since the epoch after which the run is stopped and fails."""
+    tags: Mapping[str, str] = {}
+    parent: Parent | None = None
+    origin: bytes | None = None
+    """The run that this one was forked from."""
+    steps: Sequence[StepRow] = ()
+    """Finished steps that a fork starts with."""
 
 
 class RunRecord(NamedTuple):
@@ -100,6 +133,20 @@ class RunRecord(NamedTuple):
     ended: float | None
     fingerprints: bytes
     is_new: bool = False
+    priority: int = 0
+    deadline: float | None = None
+    due: float | None = None
+    parent: Parent | None = None
+    origin: bytes | None = None
+    tags: Mapping[str, str] = {}
+
+
+class Signal(NamedTuple):
+    """A named value that somebody sent to a run. It stays: whoever waits for the name later gets it too."""
+
+    name: str
+    value: bytes
+    at: float
 
 
 class SavedRun(NamedTuple):
@@ -107,3 +154,13 @@ class SavedRun(NamedTuple):
 
     record: RunRecord
     steps: list[StepRow]
+    signals: Sequence[Signal] = ()
+
+
+class Wish(NamedTuple):
+    """What somebody wants of a run: `cancel`, `pause`, or `signal` with a name and an encoded value."""
+
+    run: str
+    wish: str
+    name: str = ""
+    value: bytes | None = None
