@@ -14,7 +14,7 @@ import msgspec
 from laneway._core.context import encode_object
 from laneway._core.errors import LanewayError, SettingInvalid, WorkflowInvalid
 from laneway._core.events import Event, EventRow
-from laneway._core.fingerprint import fingerprint
+from laneway._core.fingerprint import fingerprint_of
 from laneway._core.jsonvalue import check
 from laneway._core.lane_choice import LaneChoice, LaneFacts, choose
 from laneway._core.model import TaskSpec, WorkflowSpec
@@ -233,7 +233,7 @@ class Engine:
             return known[1]
         if isinstance(workflow, Workflow):
             specs = tuple(
-                spec._replace(fingerprint=fingerprint(spec.function)) for spec in workflow.spec.tasks
+                spec._replace(fingerprint=fingerprint_of(spec.function)) for spec in workflow.spec.tasks
             )
             spec = workflow.spec._replace(tasks=specs)
             units = {one.id: _host_unit(one) for one in specs}

@@ -8,9 +8,10 @@ import msgspec
 
 from laneway._core.events import Event
 from laneway._core.model import TaskSpec
-from laneway._core.records import RunRecord, SavedRun, Submission, Transition
+from laneway._core.records import RunRecord, SavedRun, Submission, Transition, Wish
 
 __all__ = [
+    "Answer",
     "Capabilities",
     "Clock",
     "EngineCard",
@@ -19,6 +20,7 @@ __all__ = [
     "Outcome",
     "OutcomeKind",
     "Sink",
+    "Standing",
     "StepOrder",
     "Stops",
     "Store",
@@ -159,11 +161,32 @@ class EngineCard(msgspec.Struct, frozen=True):
     """Start of the process as its system counts it, so that a reused pid is not taken for the same process."""
 
 
-class Store(Protocol):
-    """The durable record of runs. Adapters own their SQL; all pass the suite in `laneway.testing`."""
+type Answer = Callable[[BaseException | None], None]
+"""Told on the event loop how a transition went: None once it is durable, else why nothing was written."""
 
-    async def open(self, engine: EngineCard) -> None:
-        """Create or migrate the schema, register the engine, start the writer.
+type Standing = Literal["driven", "free", "ended"]
+"""How a run stands towards a wish: a living engine drives it, nobody does, or it is over."""
+
+
+class Store(Protocol):
+    """The durable record of runs. Adapters own their SQL; all pass the suite in `laneway.testing.stores`.
+
+    A store object belongs to one engine at a time and is used from that engine's event loop. Several objects, in one
+    or in many processes, may work on the same records.
+
+    Leases are by the store's clock. An engine that is silent for longer than its lease may lose its runs to another
+    one; from then on nothing it hands over is written (StoreFenced) until it opens the store under a new id.
+    """
+
+    url: str
+
+    async def open(
+        self, engine: EngineCard, *, lease: float = 15.0, nudged: Callable[[], None] | None = None
+    ) -> None:
+        """Create or migrate the schema, register the engine with a lease of `lease` seconds, start the writer.
+
+        Opening again with another card registers anew; what the former id drove is left to others. `nudged` is
+        called on the event loop when another program left something to look at: a wish (`renew`) or a run (`claim`).
 
         Raises:
             StoreUnavailable: cannot be read or written, with the reason and what to do.
@@ -174,41 +197,89 @@ class Store(Protocol):
     async def submit(self, submission: Submission) -> RunRecord:
         """Record a new run, leased to this engine. With a key that is known, return the existing run unchanged.
 
+        Atomic: the run, its event and the steps a fork starts with are there together or not at all.
+
         Raises:
             KeyReused: the key belongs to a run of another workflow.
+            StoreFenced: the engine lost its lease; nothing was written.
+            StoreUnavailable: nothing was written; safe to try again.
         """
         ...
 
-    def commit(self, transition: Transition, answered: Callable[[BaseException | None], None]) -> None:
+    def commit(self, transition: Transition, answered: Answer) -> None:
         """Make a transition durable: step rows, patch, events and run state in one transaction.
 
-        `answered` is called on the event loop, with None once it is durable in the sense of the store's durability,
-        else with what went wrong: StoreFenced (the engine lost its lease; nothing was written) or StoreUnavailable
-        (nothing was written; safe to hand over again). Transitions of one run commit in the order they were handed
-        over. It may be called before `commit` returns.
+        `answered` is called once, on the event loop, perhaps before `commit` returns: with None once the transition
+        is durable in the sense of the store's durability, else with why nothing of it was written:
+
+        * StoreFenced: the engine lost its lease, or another engine drives the run.
+        * StepEnded: a step in it ended in an earlier transition. A committed step never ends twice.
+        * RecordRefused: the store cannot hold it (too large, not valid text). Other transitions are not touched.
+        * StoreUnavailable: the store was closed before it could be written.
+
+        Transitions of one run commit in the order they were handed over. While the store cannot be written (full
+        disk, lock, lost connection) the adapter keeps them, says so in the log once, and tries again by itself.
         """
         ...
 
     async def claim(
-        self, *, run: str | None = None, workflows: Sequence[str] = (), limit: int = 1
+        self, *, run: str | None = None, workflows: Sequence[str] = (), limit: int = 1, reopen: bool = False
     ) -> list[SavedRun]:
-        """Lease unfinished runs that no living engine drives, and return what is needed to go on with them."""
-        ...
+        """Lease runs that no living engine drives, and return what is needed to go on with them.
 
-    async def renew(self, *, lease: float) -> list[tuple[str, str]]:
-        """Extend this engine's lease by `lease` seconds of the store's clock; returns (run, wish) pairs such as
-        (id, "cancel") left by other programs since the last call.
+        By id: that run if it is unfinished (also paused or suspended), or finished and `reopen` is True. By
+        workflows: running ones, and suspended ones that are due, highest priority first, then oldest. Two engines
+        never hold one run. Engines found dead (their lease ended, or their process is seen to be gone) are forgotten
+        and their runs freed.
+
+        Raises:
+            StoreFenced, StoreUnavailable: nothing was claimed; safe to try again.
         """
         ...
 
-    async def ask(self, run: str, wish: str) -> None:
-        """Leave a wish (`cancel`) for the engine that drives the run."""
+    async def renew(self, *, lease: float) -> list[Wish]:
+        """Extend this engine's lease to `lease` seconds from now; return the wishes for its runs since the last call.
+
+        Raises:
+            StoreFenced: the lease was lost and its runs belong to others now.
+            StoreUnavailable: the lease was not extended; safe to try again.
+        """
+        ...
+
+    async def ask(self, run: str, wish: str, *, name: str = "", value: bytes | None = None) -> Standing:
+        """Leave a wish (`cancel`, `pause`, `signal`) for whoever drives the run; says whether somebody does.
+
+        A signal is kept with the run under its name, the latest value counting, and makes a suspended run due. On a
+        run that is over nothing is left.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
         ...
 
     async def read(self, query: str, **arguments: Any) -> list[dict[str, Any]]:
-        """Answer a named question (`runs`, `run`, `steps`, `events`, `counts`, `engines`) with plain records.
+        """Answer a named question with plain records; see `laneway.stores.questions` for names and arguments.
 
-        Reads never block writers. Unknown names and arguments raise TypeError.
+        Reads never block writers, and one answer shows one moment. Unknown names and arguments raise TypeError.
+
+        Raises:
+            RunNotFound: the question names a run that is not there.
+        """
+        ...
+
+    async def keep(self, kind: str, name: str, body: bytes | None, *, version: int | None = None) -> int | None:
+        """Write a document, or remove it (`body` None), if it still has that version (None: whatever it has; 0: new).
+
+        Returns the new version (0 after removal), or None if somebody changed it first: nothing was written then.
+        For state that is not a run's: schedules, shared pools, packages. Read it with the question `documents`.
+        """
+        ...
+
+    async def sweep(self, *, before: float, limit: int = 1000) -> dict[str, int]:
+        """Delete at most `limit` runs that ended before that epoch second, with all that belongs to them.
+
+        Returns how many `runs`, `steps` and `events` went. A parent goes with or after its children's use of it:
+        runs whose parent is unfinished stay. Safe beside other engines.
         """
         ...
 

@@ -1,11 +1,27 @@
 """What a command is told to run: `module:workflow`, `file.py:workflow`, a package folder or a `.lane` file."""
 
-from typing import NamedTuple
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol
 
-from laneway._core.model import WorkflowSpec
+from laneway._core.errors import TargetNotFound
+from laneway._core.fingerprint import fingerprint_of
+from laneway._core.model import TaskSpec, WorkflowSpec
+from laneway.authoring import Workflow, spec_of
+from laneway.packages import chosen_workflow, open_package, workflows_of
+from laneway.packages.folder import is_package_folder
 from laneway.ports import Unit
 
-__all__ = ["Target"]
+__all__ = ["Discovers", "Target", "find_target"]
+
+_ARCHIVE = ".lane"
+_IMPORT_SECONDS = 30.0
 
 
 class Target(NamedTuple):
@@ -14,3 +30,218 @@ class Target(NamedTuple):
     workflow: WorkflowSpec
     unit: Unit | None
     reference: str
+
+
+class Discovers(Protocol):
+    """What finds the tasks of a package: the engine's fleet of workers."""
+
+    async def discover(self, unit: Unit, *, timeout: float = ...) -> dict[str, Any]:
+        """The unit's tasks and workflows as plain data."""
+        ...
+
+
+async def find_target(text: str, fleet: Discovers) -> Target:
+    """Find what a user named. Packages are discovered in a worker; files and modules are imported here.
+
+    A file is loaded under a private name with its folder first on `sys.path`, as `python FILE` does; a module with
+    the current folder first, as `python -m` does.
+
+    Args:
+        text: `module:workflow`, `file.py:workflow`, a package folder or a `.lane` file, the last two with
+            `#workflow` where they have several. `module` and `file.py` alone name their only workflow.
+        fleet: where packages are discovered.
+
+    Raises:
+        TargetNotFound: there is no such file, module or workflow, or its code cannot be imported.
+        PackageError: the package is not in order.
+    """
+    if not text.strip():
+        raise TargetNotFound(target=text, reason="it is empty", advice=_FORMS)
+    path, name = _path_and_name(text)
+    if path is not None:
+        return await _in_package(path, name, fleet)
+    place, _, attribute = text.rpartition(":") if _has_attribute(text) else (text, "", "")
+    if place.endswith(".py"):
+        return _in_file(text, Path(place).expanduser(), attribute)
+    return _in_module(text, place, attribute)
+
+
+_FORMS = "Give module:workflow, file.py:workflow, a package folder or a .lane file."
+
+
+def _has_attribute(text: str) -> bool:
+    head, separator, tail = text.rpartition(":")
+    return bool(separator) and len(head) > 1 and not tail.startswith(("/", "\\"))
+
+
+# ---- packages
+
+
+def _path_and_name(text: str) -> tuple[Path | None, str | None]:
+    """The package a target names, with its workflow; (None, None) if it names no package."""
+    whole = Path(text).expanduser()
+    if _is_package(whole):
+        return whole, None
+    head, separator, tail = text.rpartition("#")
+    if separator:
+        return Path(head).expanduser(), tail
+    return None, None
+
+
+def _is_package(path: Path) -> bool:
+    return path.suffix == _ARCHIVE or path.is_dir() or is_package_folder(path)
+
+
+async def _in_package(path: Path, name: str | None, fleet: Discovers) -> Target:
+    package = open_package(path)
+    unit = package.unit()
+    seconds = float(dict(unit.limits).get("import_seconds", _IMPORT_SECONDS))
+    answer = await fleet.discover(unit, timeout=seconds)
+    workflow = chosen_workflow(package, workflows_of(package, answer), name)
+    return Target(workflow, unit, f"{path.absolute()}#{workflow.name}")
+
+
+# ---- files and modules
+
+
+def _in_file(text: str, path: Path, attribute: str) -> Target:
+    if not path.is_file():
+        raise TargetNotFound(target=text, reason=_no_file(path), advice=_near_file(path))
+    file = path.resolve()
+    private = f"_laneway_file_{sha256(str(file).encode()).hexdigest()[:12]}"
+    if str(file.parent) not in sys.path:
+        sys.path.insert(0, str(file.parent))
+    spec = importlib.util.spec_from_file_location(private, file)
+    if spec is None or spec.loader is None:
+        raise TargetNotFound(target=text, reason=f"{path} cannot be loaded as Python", advice=_FORMS)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[private] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[private]
+        raise _import_failed(text, str(path), error) from error
+    workflow, label = _workflow_in(text, module, attribute, shown=str(path))
+    inherited = tuple(str(Path(one).absolute()) for one in sys.path)
+    unit = Unit(f"script:{file}", "script", str(file), inherited=inherited, name=str(file))
+    tasks = tuple(_of_script(one, private) for one in workflow.spec.tasks)
+    return Target(workflow.spec._replace(tasks=tasks), unit, f"{file}:{label}")
+
+
+def _of_script(spec: TaskSpec, private: str) -> TaskSpec:
+    """The task as a worker finds it: workers load the file as their main module."""
+    module, _, name = spec.reference.partition(":")
+    reference = f"__main__:{name}" if module == private else spec.reference
+    return spec._replace(reference=reference, fingerprint=_fingerprint(spec))
+
+
+def _fingerprint(spec: TaskSpec) -> str:
+    return "" if spec.function is None else fingerprint_of(spec.function)
+
+
+def _in_module(text: str, name: str, attribute: str) -> Target:
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    if not all(part.isidentifier() for part in name.split(".")):
+        path = Path(name).expanduser()
+        reason = f"{name} is not a Python file" if path.is_file() else _no_file(path)
+        raise TargetNotFound(target=text, reason=reason, advice=_near_file(path))
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise TargetNotFound(
+                target=text, reason=f"there is no module {error.name!r} here", advice=_near_module(name)
+            ) from error
+        raise _import_failed(text, name, error) from error
+    except BaseException as error:
+        raise _import_failed(text, name, error) from error
+    workflow, label = _workflow_in(text, module, attribute, shown=name)
+    tasks = tuple(one._replace(fingerprint=_fingerprint(one)) for one in workflow.spec.tasks)
+    return Target(workflow.spec._replace(tasks=tasks), None, f"{name}:{label}")
+
+
+def _workflow_in(text: str, module: ModuleType, attribute: str, *, shown: str) -> tuple[Workflow, str]:
+    """The workflow of that name in a module, or its only one; with the name it goes by."""
+    there = {name: value for name, value in vars(module).items() if isinstance(value, Workflow)}
+    if not attribute:
+        distinct = {id(value) for value in there.values()}
+        if len(distinct) == 1:
+            name, only = next(iter(there.items()))
+            return only, name
+        if there:
+            listed = ", ".join(f"{shown}:{name}" for name in there)
+            reason, advice = f"it has {len(distinct)} workflows", f"Name one of {listed}."
+        else:
+            reason, advice = f"{shown} has no workflow", "Make one: flow = Workflow('name', [first, second])."
+        raise TargetNotFound(target=text, reason=reason, advice=advice)
+    found: Any = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            named = {value.name: name for name, value in there.items()}
+            if attribute in named:  # the workflow's own name, rather than the variable it is in
+                return there[named[attribute]], named[attribute]
+            raise TargetNotFound(
+                target=text, reason=f"{shown} has no {attribute!r}", advice=_near_name(attribute, there, vars(module))
+            )
+        found = getattr(found, part)
+    if isinstance(found, Workflow):
+        return found, attribute
+    what = "is a task, not a workflow" if spec_of(found) is not None else f"is {type(found).__name__}, not a Workflow"
+    advice = f"Make a workflow of it: flow = Workflow('name', [{attribute}])." if "task" in what else _listed(there)
+    raise TargetNotFound(target=text, reason=f"{attribute!r} in {shown} {what}", advice=advice)
+
+
+# ---- saying what is wrong
+
+
+def _import_failed(text: str, place: str, error: BaseException) -> TargetNotFound:
+    """What importing it raised, with the user's part of the traceback."""
+    described = traceback.TracebackException.from_exception(error)
+    own = (__file__, "<frozen importlib")
+    described.stack[:] = [one for one in described.stack if not one.filename.startswith(own) and "importlib" not in one.filename]
+    listing = "".join(described.format()).rstrip()
+    what = "has a syntax error" if isinstance(error, SyntaxError) else "cannot be imported"
+    return TargetNotFound(target=text, reason=f"{place} {what}", advice=f"The code says:\n\n{listing}")
+
+
+def _no_file(path: Path) -> str:
+    if path.exists():
+        return f"{path} is not a file"
+    if not path.parent.is_dir():
+        return f"there is no folder {str(path.parent)!r}"
+    return f"there is no file {str(path)!r}"
+
+
+def _near_file(path: Path) -> str:
+    if not path.parent.is_dir():
+        return _FORMS
+    names = [one.name for one in path.parent.iterdir() if one.suffix in (".py", _ARCHIVE) or is_package_folder(one)]
+    near = get_close_matches(path.name, names, 1)
+    return f"Did you mean {str(path.with_name(near[0]))!r}?" if near else _FORMS
+
+
+def _near_module(name: str) -> str:
+    """The nearest module or package beside the program."""
+    top = name.partition(".")[0]
+    names = [one.stem for one in Path.cwd().iterdir() if one.suffix == ".py" or (one / "__init__.py").is_file()]
+    near = get_close_matches(top, [*names, *sys.stdlib_module_names], 1)
+    folders = [one.name for one in Path.cwd().iterdir() if is_package_folder(one)]
+    as_folder = get_close_matches(name, folders, 1)
+    if as_folder:
+        return f"Did you mean the package folder ./{as_folder[0]}?"
+    return f"Did you mean {near[0]!r}?" if near else f"It is looked for in {str(Path.cwd())!r} and on sys.path. {_FORMS}"
+
+
+def _near_name(wanted: str, workflows: Mapping[str, Workflow], names: Iterable[str]) -> str:
+    near = get_close_matches(wanted, workflows, 1) or get_close_matches(
+        wanted, [one for one in names if not one.startswith("__")], 1
+    )
+    return f"Did you mean {near[0]!r}?" if near else _listed(workflows)
+
+
+def _listed(workflows: Mapping[str, Workflow]) -> str:
+    if not workflows:
+        return "There is no Workflow in it."
+    return f"Its workflows are {', '.join(sorted(workflows))}."

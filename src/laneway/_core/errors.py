@@ -264,7 +264,9 @@ class StoreFenced(StoreError):
     """This engine lost its lease: another engine may be driving its runs, so nothing was written."""
 
     code = "LW-STORE-004"
-    template = "engine {engine} lost its lease on store {store}; its runs belong to another engine now. Nothing was written."
+    template = (
+        "engine {engine} lost its lease on store {store}; its runs belong to another engine now. Nothing was written."
+    )
 
 
 class KeyReused(StoreError):

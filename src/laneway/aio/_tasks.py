@@ -37,6 +37,7 @@ def create_task[T](
         context: the context to run in, as it is. Metadata is not written into it.
         eager_start: run the first step now. None leaves it to the factory.
         metadata: what the task is doing; a `TaskMetadata` costs no checks, a mapping is checked.
+        **unknown: nothing else is taken; a misspelt keyword is refused like bad metadata is.
 
     Raises:
         MetadataError: the metadata was refused.

@@ -26,9 +26,9 @@ class RunHandle:
     """A started run. `id` is its UUIDv7 as text; `is_new` is False where the key named a run that was there."""
 
     def __init__(
-        self, id: str, around: Surroundings, runs: Runs, driver: Driver | None, *, is_new: bool
+        self, run: str, around: Surroundings, runs: Runs, driver: Driver | None, *, is_new: bool
     ) -> None:
-        self.id = id
+        self.id = run
         self.is_new = is_new
         self._around = around
         self._runs = runs
@@ -63,7 +63,7 @@ class RunHandle:
         await self._runs.cancel(self.id)
 
     async def events(self, *, after: int = 0) -> AsyncIterator[Event]:
-        """The run's events in order, from the cursor `after` on, until the run ends. Read from the store: none is missed."""
+        """The run's events in order, from the cursor `after` on, until it ends. Read from the store: none is missed."""
         cursor = after
         changed = asyncio.Event()
         mine = self._driver.run if self._driver is not None else None

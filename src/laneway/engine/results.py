@@ -53,7 +53,7 @@ class RunResult:
 
     def __init__(
         self,
-        id: str,
+        run: str,
         workflow: str,
         status: str,
         context: bytes,
@@ -61,7 +61,7 @@ class RunResult:
         rows: Iterable[StepRow],
         kept: int = 0,
     ) -> None:
-        self.id = id
+        self.id = run
         self.workflow = workflow
         self.status = status
         self.error = error
