@@ -141,8 +141,11 @@ debian_assemble() {
               print out rest }' "$file" > "$file.new" && mv "$file.new" "$file"
     done
 
-    rm -rf "$home"
+    old=$root/.python/old-$version
+    rm -rf "$old"
+    [ ! -e "$home" ] || mv "$home" "$old"
     mv "$new" "$home"
+    rm -rf "$old"
     python=$home/usr/bin/python$version
     if python_fits "$python"; then return 0; fi
     note_failure "Debian's packages: the assembled interpreter does not run here"
