@@ -1,10 +1,14 @@
-"""What a task prints: collected per attempt and sent over the worker's log pipe, up to a limit. Standard library only."""
+"""What a task prints: collected per attempt, sent over the worker's log pipe, up to a limit. Standard library only."""
 
 import io
 import os
 import threading
+from contextvars import ContextVar
 
-__all__ = ["Capture"]
+__all__ = ["Capture", "attempt_output"]
+
+attempt_output: ContextVar[bytearray | None] = ContextVar("laneway_attempt_output", default=None)
+"""Where attempts that run at the same time collect what they print, each its own."""
 
 
 class Capture(io.BufferedIOBase):
@@ -25,6 +29,11 @@ class Capture(io.BufferedIOBase):
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]  # any buffer
         """Take bytes; they leave with the next end of line."""
         given = bytes(data)
+        own = attempt_output.get()
+        if own is not None:
+            if len(own) < self._limit:
+                own += given[: self._limit - len(own)]
+            return len(given)
         with self._lock:
             self.used = True
             room = self._limit - self._sent - len(self._pending)
@@ -54,6 +63,14 @@ class Capture(io.BufferedIOBase):
             if self._pending:
                 self._send()
             sent, self._sent, self._dropped, self.used = self._sent, 0, 0, False
+        return sent
+
+    def pass_on(self, printed: bytearray) -> int:
+        """Put what one of several attempts printed into the log pipe; how many bytes that were."""
+        with self._lock:
+            kept, self._pending = self._pending, printed
+            self._send()
+            sent, self._sent, self._pending = self._sent, 0, kept
         return sent
 
     def text(self) -> str:

@@ -26,6 +26,7 @@ class Fleet:
         interpreters: False runs the interpreter lane on plain processes; a text instead gives the reason.
         import_timeout: seconds that importing a unit may take.
         idle_timeout: seconds after which idle workers are closed.
+        threads: threads in a package's worker for its tasks on the thread lane.
         per_host: interpreters that share one host process at most.
         output_limit: bytes kept of what one attempt prints.
         ladder: patience on each rung of the stopping ladder.
@@ -38,6 +39,7 @@ class Fleet:
         interpreters: bool | str = True,
         import_timeout: float = 30.0,
         idle_timeout: float = 60.0,
+        threads: int = 32,
         per_host: int = 8,
         output_limit: int = 65536,
         ladder: Ladder | None = None,
@@ -49,7 +51,9 @@ class Fleet:
         self.idle_timeout = idle_timeout
         self.output_limit = output_limit
         self.ladder = ladder or Ladder()
+        self.threads = threads
         self._per_host = per_host
+        self._refusals: dict[str, str] = {}
         self._pools: dict[tuple[str, str], Pool] = {}
         self._hosts: set[Host] = set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -113,8 +117,17 @@ class Fleet:
             error = answer["error"]
             if error is None or "does not support loading in subinterpreters" not in error["message"]:
                 return {**answer, "interpreter_refusal": ""}
-            refusal = error["message"]
+            refusal = self._refusals[unit.key] = error["message"]
         return {**await self._describe(unit, "process"), "interpreter_refusal": refusal}
+
+    def refused(self, unit: Unit) -> str | None:
+        """What loading the unit in an interpreter said, if it said no."""
+        refusal = self._refusals.get(unit.key)
+        return f"it cannot be loaded in an interpreter: {refusal}" if refusal else None
+
+    def refusal_of(self, unit: Unit) -> str:
+        """Why a unit cannot be loaded in an interpreter, as far as that is known; else empty."""
+        return self.no_interpreters or self._refusals.get(unit.key, "")
 
     async def _describe(self, unit: Unit, place: str) -> dict[str, Any]:
         outcome = await self._pool(unit, place).run(None, place)

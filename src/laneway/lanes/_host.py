@@ -106,7 +106,7 @@ def main():
     while (message := receive(link)) is not None:
         setup, fds = message
         boot = BOOT.format(home=home, setup=setup, fds=fds)
-        if setup.startswith('{"place":"process"'):
+        if setup.startswith('{"shell":"process"'):
             _thread.start_new_thread(watch, (link,))
             sys.argv[:] = [""]
             exec(compile(boot, "<laneway>", "exec"), {"__name__": "__laneway_boot__"})

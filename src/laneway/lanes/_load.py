@@ -7,6 +7,7 @@ from os.path import abspath, dirname, sep
 from types import ModuleType
 from typing import Any
 
+import laneway
 from laneway._core.failures import failure_of
 from laneway._core.model import TaskSpec
 from laneway.authoring import Workflow, spec_of
@@ -19,6 +20,7 @@ SCRIPT = "__laneway_main__"
 
 def enter(unit: dict[str, Any]) -> ModuleType:
     """Make the unit importable in this interpreter and import its entry. Raises whatever its code raises."""
+    laneway.enter_worker()
     kind = unit["kind"]
     if kind == "package":
         sys.path[:0] = unit["paths"]

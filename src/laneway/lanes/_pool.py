@@ -97,6 +97,12 @@ class Pool:
             if not worker.ready or worker.ending or worker.reserved is not None:
                 continue
             if worker.concurrent:
+                if order is not None and not order.task.is_async:
+                    if worker.load >= self.fleet.threads:
+                        continue
+                    flight.expect = 1.0
+                else:
+                    flight.expect = 0.0
                 return worker
             flying = len(worker.flights)
             if not flying:
@@ -164,8 +170,11 @@ class Pool:
         """Start a worker; with `exclusive` in a host of its own."""
         host: Host | None = None
         name = f"{self.place}-{next(_numbers)}"
+        shell = "process" if self.place == "process" or self.fleet.refusal_of(self.unit) else "interpreter"
         setup = {
+            "shell": shell,
             "place": self.place,
+            "threads": self.fleet.threads,
             "unit": {
                 "kind": self.unit.kind,
                 "entry": self.unit.entry,
@@ -177,7 +186,7 @@ class Pool:
             "output_limit": self.fleet.output_limit,
         }
         try:
-            host = self.fleet.host(exclusive=exclusive or self.place == "process")
+            host = self.fleet.host(exclusive=exclusive or shell == "process")
             worker = Worker(self.loop, host, setup, name, self._replied)
         except OSError as error:
             if host is not None:

@@ -1,60 +1,25 @@
-"""The worker loop: reads orders, calls tasks, writes outcomes. Runs in an interpreter or a process; standard library only."""
+"""The worker loop: reads orders, calls tasks, writes outcomes. In an interpreter or a process; standard library only."""
 
-import json
-import os
 import sys
 import threading
 from importlib import import_module
 from time import perf_counter, time
 from typing import Any
 
-from laneway._core.failures import failure_of, failure_record
-from laneway._core.jsonvalue import check
 from laneway._core.model import TaskSpec
 from laneway.authoring import AttemptStopped, cancellation_probe, spec_of
 from laneway.lanes import _frames as frames
 from laneway.lanes._capture import Capture
 from laneway.lanes._invoke import call, call_async
 from laneway.lanes._load import describe, enter, resolve, undescribed
+from laneway.lanes._reply import decode, encode, read_exactly, record_of, write_all
 from laneway.lanes._watchdog import Watchdog
 
-__all__ = ["Worker", "decode", "encode", "read_exactly", "serve", "write_all"]
+__all__ = ["Registered", "Worker", "serve"]
 
-decode = json.loads
-_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
 _CHUNK = 65536
 _QUICK_SECONDS = 0.0002
 """Outcomes wait for the next task only where that task was quicker than this the last time."""
-
-
-def encode(value: Any, root: str) -> bytes:
-    """`value` as JSON; raises JsonInvalid with the path of what JSON cannot hold."""
-    check(value, root)
-    return _encoder.encode(value).encode()
-
-
-def write_all(fd: int, data: bytes) -> None:
-    """Write everything, waiting where the pipe is full."""
-    written = os.write(fd, data)
-    if written < len(data):
-        rest = memoryview(data)
-        while written < len(data):
-            written += os.write(fd, rest[written:])
-
-
-def read_exactly(fd: int, data: bytes, size: int) -> bytes | None:
-    """`data` extended to at least `size` bytes; None when the pipe closed before."""
-    missing = size - len(data)
-    if missing <= 0:
-        return data
-    parts = [data]
-    while missing > 0:
-        part = os.read(fd, missing if missing > _CHUNK else _CHUNK)
-        if not part:
-            return None
-        parts.append(part)
-        missing -= len(part)
-    return b"".join(parts)
 
 
 class Registered:
@@ -90,10 +55,14 @@ class Worker:
         self.kept: Any = None
         self.entry: Any = None
 
-    def cancel(self) -> None:
-        """Cancel the coroutine that runs, if one does. Called by the watchdog's thread."""
-        if self.kept is not None:
+    def cancel(self, number: int) -> None:
+        """Cancel the coroutine of that order, if it runs. Called by the watchdog's thread."""
+        if self.kept is not None and self.watchdog.current == number:
             self.kept.cancel()
+
+    def register(self, number: int, payload: bytes) -> None:
+        """Know a task by number from now on."""
+        self.tasks[number] = Registered(decode(payload))
 
     def load(self) -> bool:
         """Import the unit and say how that went."""
@@ -102,7 +71,7 @@ class Worker:
             self.entry = enter(self.unit)
             kind, body = frames.LOADED, b""
         except BaseException as error:  # noqa: BLE001 - a lane boundary: whatever an import does is an answer
-            kind, body = frames.LOAD_FAILED, _record(error)
+            kind, body = frames.LOAD_FAILED, record_of(error)
         header = frames.REPLY.pack(kind, 0, 0, len(body), self.capture.take(), time(), perf_counter() - begun)
         write_all(self.outcomes, header + body)
         return kind == frames.LOADED
@@ -147,7 +116,7 @@ class Worker:
                     write_all(self.outcomes, b"".join(waiting))
                     waiting.clear()
             elif kind == frames.REGISTER:
-                self.tasks[task] = Registered(decode(payload))
+                self.register(task, payload)
             else:
                 waiting.append(self.described(number))
 
@@ -166,7 +135,7 @@ class Worker:
                 break
             except AttemptStopped as stopped:  # late: after the task's own code had ended
                 if result is None:
-                    result = "stopped", _record(stopped)
+                    result = "stopped", record_of(stopped)
         known.seconds = duration = perf_counter() - begun
         kind, body = result
         flags = frames.SPENT if watchdog.must_end else 0
@@ -190,9 +159,9 @@ class Worker:
             )
             return found
         except AttemptStopped as stopped:
-            return "stopped", _record(stopped)
+            return "stopped", record_of(stopped)
         except BaseException as error:  # noqa: BLE001 - a lane boundary: the interpreter itself loses MemoryError
-            return "failure", _record(error)
+            return "failure", record_of(error)
 
     def described(self, number: int) -> bytes:
         """The reply to a question about the unit's tasks."""
@@ -210,15 +179,6 @@ class Worker:
         )
 
 
-def _record(error: BaseException) -> bytes:
-    try:
-        return _encoder.encode(failure_of(error)).encode("utf-8", "backslashreplace")
-    except BaseException as broken:  # noqa: BLE001 - no memory or no stack left: say at least what it was
-        return _encoder.encode(
-            failure_record("other", type(error).__name__, f"({type(broken).__name__})")
-        ).encode()
-
-
 def serve(setup_text: str, fds: tuple[int, int, int, int]) -> None:
     """Everything a worker does, from its set-up to the end of its order pipe."""
     setup = decode(setup_text)
@@ -227,7 +187,12 @@ def serve(setup_text: str, fds: tuple[int, int, int, int]) -> None:
     sys.stderr = worker.capture.stream
     worker.watchdog.start()
     cancellation_probe.set(worker.watchdog.is_asked)
+    if not worker.load():
+        return
     if setup["place"] == "service":
-        import_module("laneway.lanes._service").serve(worker)
-    elif worker.load():
+        # asyncio and a thread pool: only workers that need them pay for importing them.
+        service = import_module("laneway.lanes._service").Service(worker, setup["threads"])
+        worker.watchdog.cancel = service.cancel
+        service.serve()
+    else:
         worker.serve()

@@ -21,16 +21,16 @@ class Watchdog:
     Args:
         control: the descriptor of the control socket.
         thread: the ident of the thread that runs attempts.
-        cancel: cancels the running coroutine, from any thread.
+        cancel: asks an order to stop, from any thread.
         recent: what was printed last.
     """
 
     def __init__(
-        self, control: int, thread: int, cancel: Callable[[], None], recent: Callable[[], str]
+        self, control: int, thread: int, cancel: Callable[[int], None], recent: Callable[[], str]
     ) -> None:
         self._control = control
         self._thread = thread
-        self._cancel = cancel
+        self.cancel = cancel
         self._recent = recent
         self._lock = threading.Lock()
         self._fired = False
@@ -71,8 +71,7 @@ class Watchdog:
             kind, number = frames.CONTROL.unpack(data)
             if kind == frames.ASK:
                 self.asked = number
-                if self.current == number:
-                    self._cancel()
+                self.cancel(number)
             elif kind == frames.INTERRUPT:
                 target = number
                 wait = _FIRST_SECONDS if self._fire(number) else None

@@ -103,7 +103,7 @@ class Worker:
             self.by_number[number] = flight
         else:
             self.flights.append(flight)
-            self.load += flight.expect
+        self.load += flight.expect
         self._write(data, at_once=idle)
 
     def _register(self, spec: TaskSpec) -> int:
@@ -196,10 +196,10 @@ class Worker:
             flight: Flight | None = None
             if number:
                 if self.concurrent:
-                    flight = self.by_number.pop(number, None)
+                    flight = self.by_number.pop(number)
                 else:
                     flight = self.flights.popleft()
-                    self.load -= flight.expect
+                self.load -= flight.expect
             self._replied(self, flight, kind, flags, body, printed, started, duration)
         if at < total:
             self._rest = data[at:]

@@ -27,7 +27,7 @@ class InterpreterLane:
 
     def refusal(self, unit: Unit, task: TaskSpec) -> str | None:
         """Closures, lambdas and functions of a prompt cannot be reached from another interpreter."""
-        return unreachable(unit, task)
+        return self._fleet.refused(unit) or unreachable(unit, task)
 
     def health(self) -> LaneHealth:
         """Workers, queue and restarts."""
