@@ -77,10 +77,24 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 
+_ELSEWHERE = ("laneway.app", "laneway.engine.handle", "laneway.engine.results")
+_in_worker = False
+
+
+def enter_worker() -> None:
+    """Called once by a worker before it loads anybody's code: no engine can be had here, nor what engines import."""
+    global _in_worker
+    _in_worker = True
+
+
 def __getattr__(name: str) -> object:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'laneway' has no attribute {name!r}")
+    if _in_worker and home in _ELSEWHERE:
+        from laneway import _elsewhere  # noqa: PLC0415 - as below
+
+        return _elsewhere.run if name == "run" else _elsewhere.Elsewhere
     import importlib  # noqa: PLC0415 - the point of a lazy name is to import late
 
     value = getattr(importlib.import_module(home), name)
