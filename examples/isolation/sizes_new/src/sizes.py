@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-import humanize
+import humanize  # type: ignore[import-not-found]  # pyright: ignore[reportMissingImports] - vendored
 
 from laneway import Workflow, task
 
