@@ -24,12 +24,12 @@ from laneway.engine.handle import RunHandle, stored_result
 from laneway.engine.results import RunResult
 from laneway.engine.runs import Runnable, Runs
 from laneway.engine.surroundings import Surroundings
+from laneway.engine.target import Target
 from laneway.lanes._fleet import Fleet
 from laneway.ports import Lane, Unit
 from laneway.registry import lane_factories, store_from
 from laneway.settings import durability_from, settings_from
 from laneway.stores._processes import here
-from laneway.targets import Target
 
 __all__ = ["Engine", "run"]
 
@@ -123,7 +123,7 @@ class Engine:
 
     async def run(
         self,
-        workflow: Workflow | Target,
+        workflow: Workflow | Target | str,
         context: Mapping[str, Any] | None = None,
         *,
         key: str | None = None,
@@ -133,7 +133,7 @@ class Engine:
         """Run a workflow to its end.
 
         Args:
-            workflow: what to run.
+            workflow: a Workflow, a Target, or what a command would be told, such as a package's folder.
             context: the initial context; JSON values only.
             key: idempotency key. A second call with it gives the first run's result, or goes on with that run.
             check: raise RunFailed for a run that failed or was cancelled; False returns its result.
@@ -149,7 +149,7 @@ class Engine:
 
     async def start(
         self,
-        workflow: Workflow | Target,
+        workflow: Workflow | Target | str,
         context: Mapping[str, Any] | None = None,
         *,
         key: str | None = None,
@@ -168,7 +168,7 @@ class Engine:
                 setting="key", value=key, reason="a key is a non-empty text", advice="Use str(key)."
             )
         chosen = self.durability if durability is None else durability_from("durability", durability)
-        runnable = self.runnable(workflow)
+        runnable = self.runnable(await self.load(workflow) if isinstance(workflow, str) else workflow)
         record, driver = await runs.start(runnable, encoded, key=key, wait=wait, deferred=chosen == "exit")
         return RunHandle(_text(record.run), around, runs, driver, is_new=record.is_new)
 
@@ -180,7 +180,8 @@ class Engine:
         """
         runs, around = self._open()
         await around.store.read("run", run=run)
-        driver = await runs.resume(run, self.runnable(workflow))
+        found = await self.load(workflow) if isinstance(workflow, str) else workflow
+        driver = await runs.resume(run, self.runnable(found))
         return RunHandle(run, around, runs, driver, is_new=False)
 
     async def result(self, run: str) -> RunResult:
@@ -221,6 +222,19 @@ class Engine:
         around.listeners.append(listener)
 
     # ---- workflows
+
+    async def load(self, target: str) -> Target:
+        """Find a workflow by what a command would be told: `module:workflow`, `file.py:workflow`, a package.
+
+        Raises:
+            TargetNotFound: it is not there, with what is.
+            PackageError: the package cannot be loaded.
+        """
+        # Reading packages costs more imports than all of the engine; programs without packages never need them.
+        from laneway.targets import find_target  # noqa: PLC0415
+
+        self._open()
+        return await find_target(target, self.fleet)
 
     def runnable(self, workflow: Workflow | Target) -> Runnable:
         """A workflow planned, with its code and lanes; remembered for as long as the engine lives.
@@ -281,7 +295,7 @@ class Engine:
 
 
 def run(
-    workflow: Workflow | Target,
+    workflow: Workflow | Target | str,
     context: Mapping[str, Any] | None = None,
     *,
     store: str = "memory://",
