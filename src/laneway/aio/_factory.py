@@ -16,7 +16,13 @@ from laneway.aio._current import (
     set_current,
     unpin,
 )
-from laneway.aio._keywords import AnyFactory, given_keywords, names_keyword, takes_keyword
+from laneway.aio._keywords import (
+    AnyFactory,
+    given_keywords,
+    loop_takes_metadata,
+    names_keyword,
+    takes_keyword,
+)
 from laneway.aio._metadata import TaskMetadata, TaskMetadataFields, checked
 from laneway.aio._observers import Audience, TaskObserver, Watch, report
 
@@ -47,6 +53,7 @@ class MetadataTaskFactory:
         "audience",
         "beneath",
         "direct",
+        "handed",
         "idle",
         "shares",
     )
@@ -55,8 +62,11 @@ class MetadataTaskFactory:
         self.beneath = beneath
         self.audience = Audience()
         self.shares: tuple[Share, ...] = ()
-        # A loop class with a create_task of its own must keep seeing the calls.
-        self._plain_loop = type(loop).create_task is BaseEventLoop.create_task
+        # A loop class with a create_task of its own keeps seeing the calls, unless it refuses metadata.
+        self._plain_loop = type(loop).create_task is BaseEventLoop.create_task or not loop_takes_metadata(
+            loop
+        )
+        self.handed: TaskMetadata | None = None
         self._names_metadata = beneath is not None and names_keyword(beneath, "metadata")
         self._takes_context = beneath is None or takes_keyword(beneath, "context")
         self._takes_name = beneath is None or takes_keyword(beneath, "name")
@@ -83,8 +93,10 @@ class MetadataTaskFactory:
         Raises:
             MetadataError: the metadata was refused, and the coroutine closed.
         """
-        record: TaskMetadata | None = None
-        if metadata is not None:
+        record = self.handed
+        if record is not None:
+            self.handed = None
+        elif metadata is not None:
             try:
                 record = checked(metadata)
             except BaseException:

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import weakref
+from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any
@@ -12,6 +13,8 @@ type AnyFactory = Callable[..., Any]
 _EAGER_CODE = asyncio.eager_task_factory.__code__  # every factory of create_eager_task_factory shares it
 _CONSTRUCTOR = "custom_task_constructor"
 _TAKES_METADATA: weakref.WeakKeyDictionary[AnyFactory, bool] = weakref.WeakKeyDictionary()
+
+_LOOPS: weakref.WeakKeyDictionary[type[AbstractEventLoop], bool] = weakref.WeakKeyDictionary()
 
 
 def names_keyword(factory: AnyFactory, keyword: str) -> bool:
@@ -46,6 +49,15 @@ def takes_metadata(factory: AnyFactory | None) -> bool:
         return takes_keyword(factory, "metadata")
     if known is None:
         known = _TAKES_METADATA[factory] = takes_keyword(factory, "metadata")
+    return known
+
+
+def loop_takes_metadata(loop: AbstractEventLoop) -> bool:
+    """Whether `loop.create_task` passes metadata on to a factory: asyncio's does, uvloop's does not."""
+    kind = type(loop)
+    known = _LOOPS.get(kind)
+    if known is None:
+        known = _LOOPS[kind] = takes_keyword(kind.create_task, "metadata")
     return known
 
 

@@ -10,7 +10,7 @@ from typing import Any, Never, NoReturn, Self
 
 from laneway.aio._coroutines import AnyCoroutine, close_unstarted
 from laneway.aio._factory import MetadataTaskFactory
-from laneway.aio._keywords import given_keywords, takes_metadata
+from laneway.aio._keywords import given_keywords, loop_takes_metadata, takes_metadata
 from laneway.aio._metadata import TaskMetadata, TaskMetadataFields, checked
 
 KEYWORDS = ("name", "context", "eager_start", "metadata")
@@ -138,6 +138,14 @@ def _forward[T](
     others: dict[str, Any] = {}
     if metadata is not None and loop is not None:
         factory = loop.get_task_factory()
-        if type(factory) is MetadataTaskFactory or takes_metadata(factory):
-            others["metadata"] = metadata
+        ours = type(factory) is MetadataTaskFactory
+        if loop_takes_metadata(loop):
+            if ours or takes_metadata(factory):
+                others["metadata"] = metadata
+        elif ours:
+            factory.handed = metadata
+            try:
+                return create(coro, **given_keywords(name, context, eager_start, others))
+            finally:
+                factory.handed = None
     return create(coro, **given_keywords(name, context, eager_start, others))
