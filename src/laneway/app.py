@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID, uuid7
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -81,7 +82,7 @@ class Engine:
         self.lanes: dict[str, Lane] = {}
         self._around: Surroundings | None = None
         self._runs: Runs | None = None
-        self._known: dict[int, tuple[object, Runnable]] = {}
+        self._known: WeakKeyDictionary[Workflow, Runnable] = WeakKeyDictionary()
 
     # ---- life
 
@@ -172,7 +173,7 @@ class Engine:
         record, driver = await runs.start(runnable, encoded, key=key, wait=wait, deferred=chosen == "exit")
         return RunHandle(_text(record.run), around, runs, driver, is_new=record.is_new)
 
-    async def resume(self, run: str, workflow: Workflow | Target) -> RunHandle:
+    async def resume(self, run: str, workflow: Workflow | Target | str) -> RunHandle:
         """Go on with an unfinished run that no living engine drives. Finished steps are kept.
 
         Raises:
@@ -258,7 +259,8 @@ class Engine:
         else:
             raise TypeError(f"{workflow!r} is not a Workflow")
         made = self._runnable(spec, units, reference)
-        self._known[id(workflow)] = (workflow, made)
+        if isinstance(workflow, Workflow):
+            self._known[workflow] = made
         return made
 
     def _runnable(self, spec: WorkflowSpec, units: Mapping[str, Unit], reference: str) -> Runnable:
@@ -344,6 +346,10 @@ def _encoded(context: Mapping[str, Any] | None) -> bytes:
     values = dict(context)
     check(values, "context")
     return encode_object(values)
+
+
+def _with_fingerprint(spec: TaskSpec) -> TaskSpec:
+    return spec if spec.function is None else spec._replace(fingerprint=fingerprint_of(spec.function))
 
 
 def _host_unit(spec: TaskSpec) -> Unit:
