@@ -164,9 +164,9 @@ class Engine:
         """
         runs, around = self._open()
         encoded = _encoded(context)
-        if key is not None and (not isinstance(key, str) or not key):
+        if key == "":
             raise SettingInvalid(
-                setting="key", value=key, reason="a key is a non-empty text", advice="Use str(key)."
+                setting="key", value=key, reason="a key is a text that is not empty", advice="Use str(key)."
             )
         chosen = self.durability if durability is None else durability_from("durability", durability)
         runnable = self.runnable(await self.load(workflow) if isinstance(workflow, str) else workflow)
@@ -243,21 +243,17 @@ class Engine:
         Raises:
             WorkflowInvalid: all mistakes at once, lanes that cannot run a task among them.
         """
-        known = self._known.get(id(workflow))
-        if known is not None and known[0] is workflow:
-            return known[1]
         if isinstance(workflow, Workflow):
-            specs = tuple(
-                spec._replace(fingerprint=fingerprint_of(spec.function)) for spec in workflow.spec.tasks
-            )
+            known = self._known.get(workflow)
+            if known is not None:
+                return known
+            specs = tuple(_with_fingerprint(one) for one in workflow.spec.tasks)
             spec = workflow.spec._replace(tasks=specs)
             units = {one.id: _host_unit(one) for one in specs}
             reference = f"{workflow.module}:{workflow.name}"
-        elif isinstance(workflow, Target):
+        else:
             spec, reference = workflow.workflow, workflow.reference
             units = {one.id: workflow.unit or _host_unit(one) for one in spec.tasks}
-        else:
-            raise TypeError(f"{workflow!r} is not a Workflow")
         made = self._runnable(spec, units, reference)
         if isinstance(workflow, Workflow):
             self._known[workflow] = made
