@@ -138,11 +138,10 @@ def _forward[T](
     others: dict[str, Any] = {}
     if metadata is not None and loop is not None:
         factory = loop.get_task_factory()
-        ours = type(factory) is MetadataTaskFactory
         if loop_takes_metadata(loop):
-            if ours or takes_metadata(factory):
+            if type(factory) is MetadataTaskFactory or takes_metadata(factory):
                 others["metadata"] = metadata
-        elif ours:
+        elif type(factory) is MetadataTaskFactory:
             factory.handed = metadata
             try:
                 return create(coro, **given_keywords(name, context, eager_start, others))

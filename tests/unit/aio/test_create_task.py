@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import inspect
 import warnings
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, Protocol
 
@@ -23,12 +23,12 @@ class Create(Protocol):
 
 
 @asynccontextmanager
-async def function_path() -> Any:
+async def function_path() -> AsyncIterator[Create]:
     yield aio.create_task
 
 
 @asynccontextmanager
-async def group_path() -> Any:
+async def group_path() -> AsyncIterator[Create]:
     async with aio.TaskGroup() as group:
         yield group.create_task
 
@@ -108,7 +108,7 @@ async def test_a_foreign_factory_without_room_for_metadata_is_not_handed_any(pat
         return asyncio.Task(coro, loop=loop, name=name)
 
     for factory in (strict, asyncio.eager_task_factory, asyncio.create_eager_task_factory(asyncio.Task)):
-        asyncio.get_running_loop().set_task_factory(factory)  # type: ignore[arg-type]
+        asyncio.get_running_loop().set_task_factory(factory)
         async with path() as create:
             name, metadata, _ = await create(what_i_see(), name="n", metadata=SEND)
         assert (name, metadata) == ("n", None)
@@ -121,7 +121,7 @@ async def test_an_eager_factory_over_a_task_class_that_knows_metadata_is_handed_
             self.mark = metadata
             super().__init__(coro, **keywords)
 
-    asyncio.get_running_loop().set_task_factory(asyncio.create_eager_task_factory(Marked))  # type: ignore[arg-type]
+    asyncio.get_running_loop().set_task_factory(asyncio.create_eager_task_factory(Marked))
     async with path() as create:
         task = create(nothing(), metadata=SEND)
         assert isinstance(task, Marked)
@@ -284,12 +284,14 @@ async def test_a_group_is_asyncio_s_own() -> None:
     async def forever() -> None:
         await asyncio.Event().wait()
 
+    group = aio.TaskGroup()
+    siblings: list[asyncio.Task[None]] = []
     with aio.install_task_factory():
         with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012
-            async with aio.TaskGroup() as group:
-                sibling = group.create_task(forever(), metadata=SEND)
+            async with group:
+                siblings.append(group.create_task(forever(), metadata=SEND))
                 group.create_task(failing())
-        assert sibling.cancelled()
+        assert siblings[0].cancelled()
         assert [str(error) for error in caught.value.exceptions] == ["broken"]
         assert "TaskGroup" in repr(group)
 
@@ -297,7 +299,7 @@ async def test_a_group_is_asyncio_s_own() -> None:
 async def test_a_refused_child_fails_the_group_as_any_error_in_its_body_does() -> None:
     with pytest.raises(ExceptionGroup) as caught:
         async with aio.TaskGroup() as group:
-            group.create_task(nothing(), metadata={"priority_hint": True})  # type: ignore[typeddict-item]
+            group.create_task(nothing(), metadata={"priority_hint": True})
     assert caught.group_contains(MetadataError, match="priority_hint")
 
 

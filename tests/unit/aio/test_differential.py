@@ -107,7 +107,7 @@ class Host:
                     await self.body(inner, f"{me}:in")
             case ("gather", children, quiet):
                 bodies = [self.body(child, f"{me}:{number}") for number, child in enumerate(children)]
-                found = await asyncio.gather(*bodies, return_exceptions=quiet)
+                found: list[Any] = await asyncio.gather(*bodies, return_exceptions=quiet)
                 self.trace.append((me, [told(f) if isinstance(f, BaseException) else f for f in found]))
             case ("try", inner):
                 try:
@@ -138,7 +138,7 @@ class Host:
     def end_of(task: asyncio.Task[Any]) -> Any:
         if task.cancelled():
             return "cancelled"
-        error = task._exception  # type: ignore[attr-defined]
+        error = task._exception
         return task.result() if error is None else told(error)
 
 
@@ -189,7 +189,7 @@ class WithMetadata(aio.TaskGroup):
         super().__init__()
         self.metadata = metadata
 
-    def create_task(self, coro: Any, **keywords: Any) -> asyncio.Task[Any]:  # type: ignore[override]
+    def create_task(self, coro: Any, **keywords: Any) -> asyncio.Task[Any]:
         return super().create_task(coro, metadata=self.metadata, **keywords)
 
 

@@ -114,7 +114,7 @@ def test_a_record_cannot_be_changed() -> None:
     with pytest.raises(AttributeError, match="immutable"):
         del record.operation_name
     with pytest.raises(AttributeError):
-        record.tenant = "b"  # type: ignore[attr-defined]
+        record.tenant = "b"
     assert record == TaskMetadata(operation_name="a")
 
 
