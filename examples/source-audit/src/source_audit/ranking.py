@@ -182,7 +182,7 @@ def _top(
             top.append(_item("complexity", function, f"{detail}, {function['length']} lines"))
     top += [
         _item("missing-import", missing, f"imports {missing['module']}, which cannot be found")
-        for missing in checked["missing"][:1]
+        for missing in [one for one in checked["missing"] if not _is_test(one["path"])][:1]
     ]
     for cycle in checked["cycles"][:1]:
         place = {"path": cycle["path"], "line": cycle["line"], "severity": "note"}

@@ -17,7 +17,7 @@ def markdown_report(rank: dict[str, Any]) -> str:
         f"{totals['error']:,} errors, {totals['warning']:,} warnings, {totals['note']:,} notes.\n",
         "## Ten to read first\n",
         *(
-            f"{number}. **{one['kind']}** {_place(one)}: {_safe(one['message'])}"
+            f"{number}. **{_safe(one['kind'])}** {_place(one)}: {_safe(one['message'])}"
             for number, one in enumerate(rank["top"], 1)
         ),
         "\n## Rules\n",
@@ -38,23 +38,23 @@ def markdown_report(rank: dict[str, Any]) -> str:
         _table(
             ["Function", "Where", "Complexity", "Nesting", "Lines"],
             [
-                [f"`{one['name']}`", _place(one), one["complexity"], one["nesting"], one["length"]]
+                [_code(one["name"]), _place(one), one["complexity"], one["nesting"], one["length"]]
                 for one in rank["functions"][:25]
             ],
         ),
         "\n## Public API without docstrings\n",
         _table(
             ["File", "Missing", "Public"],
-            [[f"`{one['path']}`", one["missing"], one["public"]] for one in rank["undocumented"]],
+            [[_code(one["path"]), one["missing"], one["public"]] for one in rank["undocumented"]],
         ),
         "\n## Imports\n",
-        *(f"- {one['module']} cannot be found ({_place(one)})" for one in rank["imports"]["missing"]),
+        *(f"- {_code(one['module'])} cannot be found ({_place(one)})" for one in rank["imports"]["missing"]),
         *(
             f"- {one['size']} modules import each other: {_safe(one['chain'])}"
             for one in rank["imports"]["cycles"]
         ),
         "- imported most: "
-        + ", ".join(f"`{name}` ({count})" for name, count in rank["imports"]["most_imported"][:10]),
+        + ", ".join(f"{_code(name)} ({count})" for name, count in rank["imports"]["most_imported"][:10]),
     ]
     return "\n".join(part for part in parts if part) + "\n"
 
@@ -67,7 +67,11 @@ def _safe(value: object) -> str:
 
 
 def _place(one: dict[str, Any]) -> str:
-    return f"`{str(one['path']).replace('`', '?')}:{one['line']}`"
+    return _code(f"{one['path']}:{one['line']}")
+
+
+def _code(text: str) -> str:
+    return f"`{text.replace('`', '?').replace('|', '?')}`"
 
 
 def _table(head: list[str], rows: list[list[object]]) -> str:
