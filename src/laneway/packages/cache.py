@@ -33,13 +33,16 @@ class PackageCache:
     Args:
         folder: made when needed.
         limits: bounds for archives.
+        keeps: hold what was taken until `close`, for callers who let go of their holds too early.
     """
 
-    def __init__(self, folder: Path, limits: ArchiveLimits | None = None) -> None:
+    def __init__(self, folder: Path, limits: ArchiveLimits | None = None, *, keeps: bool = False) -> None:
         self.folder = Path(folder).absolute()
         self._limits = limits or ArchiveLimits()
         self._swept = False
         self._guard = threading.Lock()
+        self._keeps = keeps
+        self._kept: dict[Path, Hold] = {}
 
     def take(
         self, archive: Path, check: Callable[[ArchiveHead], object] | None = None
@@ -60,7 +63,7 @@ class PackageCache:
             lock = self._lock(root, fcntl.LOCK_SH)
             try:
                 if self._fill(archive, head, root, lock):
-                    return head, Hold(root, os.dup(lock))
+                    return head, self._held(root, lock)
             finally:
                 self._leave(root, lock)
         reason = f"its extracted files in {str(self.folder)!r} keep being changed by somebody"
@@ -68,7 +71,15 @@ class PackageCache:
             package=str(archive), reason=reason, advice="Remove that folder while nothing runs"
         )
 
-    def held(self, content_hash: str) -> list[Path]:
+    def close(self) -> None:
+        """Let go of what was kept. Idempotent."""
+        with self._guard:
+            kept = [*self._kept.values()]
+            self._kept.clear()
+        for hold in kept:
+            hold.close()
+
+    def trees(self, content_hash: str) -> list[Path]:
         """Extracted trees of that content."""
         return sorted(path for path in self.folder.glob(f"{content_hash}*") if path.is_dir())
 
@@ -80,7 +91,7 @@ class PackageCache:
         """
         removed = 0
         deadline = time.monotonic() + wait_seconds
-        for root in self.held(content_hash):
+        for root in self.trees(content_hash):
             lock = self._exclusive(root, deadline)
             try:
                 self._discard(root)
@@ -89,6 +100,12 @@ class PackageCache:
             finally:
                 os.close(lock)
         return removed
+
+    def _held(self, root: Path, lock: int) -> Hold:
+        if not self._keeps:
+            return Hold(root, os.dup(lock))
+        with self._guard:
+            return self._kept.setdefault(root, Hold(root, os.dup(lock)))
 
     def _fill(self, archive: Path, head: ArchiveHead, root: Path, lock: int) -> bool:
         """True when `root` holds the content, extracting it if it is not there."""

@@ -1,5 +1,6 @@
 """Opening a package, whatever its form: a folder, or an archive that is extracted once and verified at every load."""
 
+import functools
 import os
 import platform
 import shutil
@@ -11,9 +12,11 @@ from laneway.packages.cache import PackageCache
 from laneway.packages.folder import check_layout, open_folder
 from laneway.packages.manifest import check_python
 from laneway.packages.package import Package
+from laneway.packages.places import cache_places, first_usable, shelf_places
+from laneway.packages.shelf import Shelf, is_package_name
 from laneway.packages.signing import Trust, Verdict, verdict_of
 
-__all__ = ["open_package"]
+__all__ = ["default_cache", "locate", "open_package"]
 
 
 def open_package(
@@ -26,7 +29,8 @@ def open_package(
 
     Args:
         path: a folder with `laneway.toml`, or a `.lane` file.
-        cache: where archives are extracted; needed for a `.lane` file.
+        cache: where archives are extracted; by default this user's cache, which keeps what it gave until the
+            program ends.
         trust: whose signatures are accepted; by default unsigned packages are, too.
 
     Raises:
@@ -35,12 +39,25 @@ def open_package(
     place = Path(path).expanduser()
     if not place.is_file():
         return open_folder(place, trust)
-    if cache is None:
-        advice = "Give open_package(..., cache=PackageCache(folder))"
-        raise PackageUnreadable(
-            package=str(path), reason="an archive needs a folder to be extracted to", advice=advice
-        )
-    return _open_archive(place.absolute(), cache, trust or Trust())
+    return _open_archive(place.absolute(), cache or default_cache(), trust or Trust())
+
+
+@functools.cache
+def default_cache() -> PackageCache:
+    """This user's cache. What is opened through it stays in place until the program ends."""
+    return PackageCache(first_usable(cache_places()), keeps=True)
+
+
+def locate(text: str, shelf: Shelf | None = None) -> Path:
+    """The folder or archive that a user means by a path, by `NAME` or by `NAME@VERSION`.
+
+    Raises:
+        PackageNotInstalled: there is no such path and no such installed package.
+    """
+    path = Path(text).expanduser()
+    if path.exists() or not is_package_name(text):
+        return path
+    return (shelf or Shelf(first_usable(shelf_places()))).find(text).path
 
 
 def _open_archive(path: Path, cache: PackageCache, trust: Trust) -> Package:

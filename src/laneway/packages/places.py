@@ -12,12 +12,12 @@ from laneway._core.errors import PackageUnreadable
 __all__ = ["cache_places", "first_usable", "shelf_places"]
 
 
-def cache_places(environment: Mapping[str, str]) -> list[Path]:
+def cache_places(environment: Mapping[str, str] = os.environ) -> list[Path]:
     """Folders for extracted archives, best first: XDG cache, then the system's temporary folder."""
     return [*_xdg(environment, "XDG_CACHE_HOME", ".cache"), _temporary()]
 
 
-def shelf_places(environment: Mapping[str, str]) -> list[Path]:
+def shelf_places(environment: Mapping[str, str] = os.environ) -> list[Path]:
     """Folders for installed packages, best first: XDG data, then the system's temporary folder."""
     return [*_xdg(environment, "XDG_DATA_HOME", ".local/share"), _temporary()]
 
