@@ -181,7 +181,7 @@ class Worker:
 
 def serve(setup_text: str, fds: tuple[int, int, int, int]) -> None:
     """Everything a worker does, from its set-up to the end of its order pipe."""
-    setup = decode(setup_text)
+    setup = decode(setup_text.encode())
     worker = Worker(setup, fds)
     sys.stdout = worker.capture.stream
     sys.stderr = worker.capture.stream

@@ -1,0 +1,167 @@
+"""The interpreter lane against the standard pools: round trip of 1 KB from asyncio, tiny tasks per second, CPU on two cores.
+
+Run: python benchmarks/handover.py [--json] [--no-pin]. Every figure is a ratio of runs that alternate, on the same core.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor, InterpreterPoolExecutor, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import handover_tasks
+
+from laneway.authoring import spec_of
+from laneway.lanes import Fleet, InterpreterLane, LoopLane, ProcessLane, ThreadLane
+from laneway.ports import Lane, StepOrder, Unit
+
+PAYLOAD = json.dumps({"data": "x" * 1000}).encode()
+UNIT = Unit(
+    key="module:handover_tasks", kind="module", entry="handover_tasks", inherited=tuple(sys.path), name="handover_tasks"
+)
+
+
+def order(function: Callable[..., Any], payload: bytes = PAYLOAD) -> StepOrder:
+    spec = spec_of(function)
+    assert spec is not None
+    return StepOrder(unit=UNIT, task=spec, payload=payload, run="bench")
+
+
+async def median_us(call: Callable[[], Awaitable[Any]], times: int) -> float:
+    spent = []
+    for _ in range(times):
+        begun = time.perf_counter_ns()
+        await call()
+        spent.append(time.perf_counter_ns() - begun)
+    return statistics.median(spent) / 1000
+
+
+async def rate(start: Callable[[], Awaitable[Any]], tasks: int, depth: int) -> float:
+    left = tasks
+
+    async def drive() -> None:
+        nonlocal left
+        while left > 0:
+            left -= 1
+            await start()
+
+    begun = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(depth):
+            group.create_task(drive())
+    return tasks / (time.perf_counter() - begun)
+
+
+async def compare(rounds: int, pin: bool) -> dict[str, Any]:
+    cores = sorted(os.sched_getaffinity(0))
+    if pin:
+        os.sched_setaffinity(0, cores[:1])
+    fleet = Fleet(workers=2)
+    lanes: dict[str, Lane] = {
+        lane.name: lane for lane in (LoopLane(fleet), ThreadLane(fleet), InterpreterLane(fleet), ProcessLane(fleet))
+    }
+    for lane in lanes.values():
+        await lane.open()
+    loop = asyncio.get_running_loop()
+    pools: dict[str, Executor] = {
+        "ThreadPoolExecutor": ThreadPoolExecutor(2),
+        "InterpreterPoolExecutor": InterpreterPoolExecutor(2),
+        "ProcessPoolExecutor": ProcessPoolExecutor(2, mp_context=get_context("forkserver")),
+    }
+    echo, aecho = order(handover_tasks.echo), order(handover_tasks.aecho)
+    calls: dict[str, Callable[[], Awaitable[Any]]] = {
+        name: (lambda pool=pool: loop.run_in_executor(pool, handover_tasks.raw, PAYLOAD))  # type: ignore[misc]
+        for name, pool in pools.items()
+    }
+    calls["loop lane"] = lambda: lanes["loop"].run(aecho)
+    for name in ("thread", "interpreter", "process"):
+        calls[f"{name} lane"] = lambda name=name: lanes[name].run(echo)  # type: ignore[misc]
+    trips: dict[str, list[float]] = {name: [] for name in calls}
+    rates: dict[str, list[float]] = {name: [] for name in calls}
+    for call in calls.values():
+        await rate(call, 500, 64)
+        await median_us(call, 100)
+    for _ in range(rounds):
+        for name, call in calls.items():
+            trips[name].append(await median_us(call, 300))
+        for name, call in calls.items():
+            rates[name].append(await rate(call, 4000, 64))
+    if pin:
+        os.sched_setaffinity(0, cores)
+    for pool in pools.values():
+        pool.shutdown()
+    for lane in lanes.values():
+        await lane.close(grace=1)
+    speedup = await two_cores(rounds)
+    base_trip, base_rate = trips["InterpreterPoolExecutor"], rates["InterpreterPoolExecutor"]
+    process_trip = trips["ProcessPoolExecutor"]
+
+    def ratio(one: list[float], other: list[float]) -> float:
+        return round(statistics.median(a / b for a, b in zip(one, other, strict=True)), 3)
+
+    return {
+        "pinned": pin,
+        "rows": {
+            name: {
+                "round_trip_us": round(statistics.median(trips[name]), 1),
+                "tasks_per_s": round(statistics.median(rates[name])),
+                "trip_vs_interpreter_pool": ratio(trips[name], base_trip),
+                "trip_vs_process_pool": ratio(trips[name], process_trip),
+                "rate_vs_interpreter_pool": ratio(rates[name], base_rate),
+            }
+            for name in calls
+        },
+        "two_core_speedup": speedup,
+    }
+
+
+async def two_cores(rounds: int) -> float:
+    """CPU work on the interpreter lane against the same work inline, alternating."""
+    fleet = Fleet(workers=2)
+    lane = InterpreterLane(fleet)
+    await lane.open()
+    work = order(handover_tasks.primes, b'{"limit":60000}')
+    await asyncio.gather(lane.run(work), lane.run(work))
+    ratios = []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        for _ in range(8):
+            handover_tasks.primes(60000)
+        inline = time.perf_counter() - begun
+        begun = time.perf_counter()
+        await asyncio.gather(*(lane.run(work) for _ in range(8)))
+        ratios.append(inline / (time.perf_counter() - begun))
+    await lane.close(grace=1)
+    return round(statistics.median(ratios), 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--no-pin", action="store_true")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    found = asyncio.run(compare(options.rounds, not options.no_pin))
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return
+    print(f"{'':26}{'round trip':>12}{'tasks/s':>10}{'trip/IPE':>10}{'trip/PPE':>10}{'rate/IPE':>10}")
+    for name, row in found["rows"].items():
+        print(
+            f"{name:26}{row['round_trip_us']:>9} us{row['tasks_per_s']:>10}{row['trip_vs_interpreter_pool']:>10}"
+            f"{row['trip_vs_process_pool']:>10}{row['rate_vs_interpreter_pool']:>10}"
+        )
+    print(f"two cores, CPU work, against inline: {found['two_core_speedup']}x")
+
+
+if __name__ == "__main__":
+    main()

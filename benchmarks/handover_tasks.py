@@ -1,0 +1,33 @@
+"""What `handover.py` runs: an echo and a count of primes."""
+
+from typing import Any
+
+from laneway import task
+
+
+@task
+def echo(data: Any) -> Any:
+    return data
+
+
+@task
+async def aecho(data: Any) -> Any:
+    return data
+
+
+def raw(data: bytes) -> bytes:
+    return data
+
+
+@task
+def primes(limit: int) -> int:
+    count = 0
+    for number in range(2, limit):
+        divisor = 2
+        while divisor * divisor <= number:
+            if number % divisor == 0:
+                break
+            divisor += 1
+        else:
+            count += 1
+    return count
