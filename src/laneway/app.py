@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
+from laneway import aio
 from laneway._core.context import encode_object
 from laneway._core.errors import LanewayError, SettingInvalid, WorkflowInvalid
 from laneway._core.events import Event, EventRow
@@ -21,6 +22,7 @@ from laneway._core.lane_choice import LaneChoice, LaneFacts, choose
 from laneway._core.model import TaskSpec, WorkflowSpec
 from laneway._core.plan import Plan, plan_of
 from laneway.authoring import Workflow
+from laneway.engine.dispatch import Driver
 from laneway.engine.handle import RunHandle, stored_result
 from laneway.engine.results import RunResult
 from laneway.engine.runs import Runnable, Runs
@@ -82,6 +84,7 @@ class Engine:
         self.lanes: dict[str, Lane] = {}
         self._around: Surroundings | None = None
         self._runs: Runs | None = None
+        self._factory: aio.TaskFactoryInstallation | None = None
         self._known: WeakKeyDictionary[Workflow, Runnable] = WeakKeyDictionary()
 
     # ---- life
@@ -96,6 +99,7 @@ class Engine:
         except BaseException:
             await self.store.close()
             raise
+        self._factory = aio.install_task_factory(asyncio.get_running_loop())
         self._around = Surroundings(self.store, self.lanes)
         self._runs = Runs(self._around, card, max_runs=self._max_runs)
         return self
@@ -119,6 +123,8 @@ class Engine:
                     await lane.close(grace=grace)
             finally:
                 await self.store.close()
+                if self._factory is not None:
+                    self._factory.remove()
 
     # ---- runs
 
@@ -216,6 +222,11 @@ class Engine:
         _, around = self._open()
         answers = await around.store.read("events", run=run, after=after, limit=limit)
         return [one["event"] for one in answers]
+
+    def live(self, run: str) -> Driver | None:
+        """What drives a run in this engine, for displays; None for a run that is over or driven elsewhere."""
+        runs, _ = self._open()
+        return runs.live.get(run)
 
     def listen(self, listener: Callable[[Sequence[EventRow]], None]) -> None:
         """Have a function called with events as they commit, on the engine's loop."""
