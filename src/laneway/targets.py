@@ -8,34 +8,27 @@ from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from laneway._core.errors import TargetNotFound
 from laneway._core.fingerprint import fingerprint_of
 from laneway._core.model import TaskSpec, WorkflowSpec
 from laneway.authoring import Workflow, spec_of
+from laneway.engine.target import Target
 from laneway.packages import chosen_workflow, open_package, workflows_of
 from laneway.packages.folder import is_package_folder
 from laneway.ports import Unit
 
-__all__ = ["Discovers", "Target", "find_target"]
+__all__ = ["Discovers", "find_target"]
 
 _ARCHIVE = ".lane"
 _IMPORT_SECONDS = 30.0
 
 
-class Target(NamedTuple):
-    """A workflow that was found, with the code to load for it (None: importable where this program runs)."""
-
-    workflow: WorkflowSpec
-    unit: Unit | None
-    reference: str
-
-
 class Discovers(Protocol):
     """What finds the tasks of a package: the engine's fleet of workers."""
 
-    async def discover(self, unit: Unit, *, timeout: float = ...) -> dict[str, Any]:
+    async def discover(self, unit: Unit, timeout: float | None = None) -> dict[str, Any]:
         """The unit's tasks and workflows as plain data."""
         ...
 
