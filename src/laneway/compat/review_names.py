@@ -55,6 +55,8 @@ MODULES: dict[str, Change] = {
     "sre_compile": _gone("3.15", "re (re._compiler is private)"),
     "sre_constants": _gone("3.15", "re (re._constants is private)"),
     "sre_parse": _gone("3.15", "re (re._parser is private)"),
+    "profile": _going("3.17", "cProfile, or profiling.tracing from 3.15 on"),
+    "nturl2path": _going("3.19", "urllib.request.url2pathname and pathname2url"),
 }
 
 _AST = "ast.Constant"
@@ -78,7 +80,7 @@ NAMES: dict[str, Change] = {
     "ssl.match_hostname": _gone("3.12", "SSLContext.check_hostname"),
     "ssl.wrap_socket": _gone("3.12", "SSLContext.wrap_socket"),
     "unittest._TextTestResult": _gone("3.12", "unittest.TextTestResult"),
-    "webbrowser.MacOSX": _gone("3.13", "webbrowser.MacOSXOSAScript"),
+    "webbrowser.MacOSX": _gone("3.13", "webbrowser.get"),
     # gone in 3.13
     "configparser.LegacyInterpolation": _gone(
         "3.13", "configparser.BasicInterpolation or ExtendedInterpolation"
@@ -87,10 +89,15 @@ NAMES: dict[str, Change] = {
     "locale.resetlocale": _gone("3.13", "locale.setlocale(locale.LC_ALL, '')"),
     "re.template": _gone("3.13", "nothing: it never worked as documented"),
     "re.TEMPLATE": _gone("3.13", "nothing: it never worked as documented"),
+    "token.ASYNC": _gone("3.13", "nothing: async is a keyword, hence a NAME token"),
+    "token.AWAIT": _gone("3.13", "nothing: await is a keyword, hence a NAME token"),
     "typing.io": _gone("3.13", "typing"),
     "typing.re": _gone("3.13", "typing"),
     "unittest.findTestCases": _gone("3.13", "unittest.TestLoader.loadTestsFromModule"),
     "unittest.getTestCaseNames": _gone("3.13", "unittest.TestLoader.getTestCaseNames"),
+    "unittest.loader.findTestCases": _gone("3.13", "unittest.TestLoader.loadTestsFromModule"),
+    "unittest.loader.getTestCaseNames": _gone("3.13", "unittest.TestLoader.getTestCaseNames"),
+    "unittest.loader.makeSuite": _gone("3.13", "unittest.TestLoader.loadTestsFromTestCase"),
     "unittest.makeSuite": _gone("3.13", "unittest.TestLoader.loadTestsFromTestCase"),
     # gone in 3.14
     "ast.Bytes": _gone("3.14", _AST),
@@ -141,7 +148,9 @@ NAMES: dict[str, Change] = {
     "collections.abc.ByteString": _going("3.17", "bytes | bytearray, or collections.abc.Buffer"),
     "typing.ByteString": _going("3.17", "bytes | bytearray, or collections.abc.Buffer"),
     "typing._UnionGenericAlias": _going("3.17", "typing.get_origin and typing.get_args"),
-    # to go in 3.20
+    "webbrowser.MacOSXOSAScript": _going("3.17", "webbrowser.get"),
+    # to go in 3.19 and 3.20
+    "ctypes._pointer_type_cache": _going("3.19", "ctypes.POINTER"),
     "argparse.__version__": _going("3.20", _VERSION),
     "csv.__version__": _going("3.20", _VERSION),
     "ctypes.__version__": _going("3.20", _VERSION),
@@ -164,8 +173,11 @@ NAMES: dict[str, Change] = {
     "codecs.open": _going("", "open(..., encoding=...)"),
     "datetime.datetime.utcfromtimestamp": _going("", "datetime.fromtimestamp(stamp, tz=datetime.UTC)"),
     "datetime.datetime.utcnow": _going("", "datetime.now(tz=datetime.UTC)"),
+    "importlib.machinery.DEBUG_BYTECODE_SUFFIXES": _going("", "importlib.machinery.BYTECODE_SUFFIXES"),
+    "importlib.machinery.OPTIMIZED_BYTECODE_SUFFIXES": _going("", "importlib.machinery.BYTECODE_SUFFIXES"),
     "locale.getdefaultlocale": _going("", "locale.getlocale, or locale.getencoding for the encoding"),
     "logging.warn": _going("", "logging.warning"),
+    "os.path.commonprefix": _going("", "os.path.commonpath, which looks at whole names"),
     "ssl.PROTOCOL_TLS": _going("", "ssl.PROTOCOL_TLS_CLIENT or PROTOCOL_TLS_SERVER"),
     "ssl.PROTOCOL_TLSv1": _going("", "ssl.PROTOCOL_TLS_CLIENT and SSLContext.minimum_version"),
     "ssl.PROTOCOL_TLSv1_1": _going("", "ssl.PROTOCOL_TLS_CLIENT and SSLContext.minimum_version"),

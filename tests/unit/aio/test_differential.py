@@ -198,7 +198,7 @@ class WithMetadata(aio.TaskGroup):
     "metadata", [None, TaskMetadata(operation_name="a", priority_hint=9)], ids=["bare", "meta"]
 )
 @pytest.mark.parametrize("observed", [False, True], ids=["unseen", "observed"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(program=programs)
 @example(program=[("spawn", [("raise", "value")], True, False), ("turn",)])
 @example(

@@ -58,13 +58,13 @@ def _is_test(path: str) -> bool:
 
 
 def _places(folder: str, files: list[File], own_modules: list[str]) -> list[dict[str, Any]]:
-    """All findings; imports of a removed module are dropped where the tree has a module of that name."""
+    """All findings; a module that is gone is no finding where the tree has a module of that name."""
     own = set(own_modules)
     places: list[dict[str, Any]] = []
     for file in files:
         path = _relative(folder, file["path"])
         for rule, line, _column, message, fix in file["findings"]:
-            if rule == "PY101" and message.split()[1].partition(".")[0] in own:
+            if message.startswith("module ") and message.split()[1].partition(".")[0] in own:
                 continue
             weight = _WEIGHTS.get(rule, 10) // (3 if _is_test(path) else 1)
             severity = RULES[rule].severity
@@ -91,15 +91,16 @@ def _functions(folder: str, files: list[File]) -> list[dict[str, Any]]:
 
 
 def _counts(files: list[File], places: list[dict[str, Any]]) -> dict[str, int]:
-    """Findings per rule, also of those a file's own list had no room for."""
+    """Findings per rule: those in `places`, and those a file's own list had no room for."""
     counts: dict[str, int] = {}
     for file in files:
         for rule, count in file["rules"].items():
             counts[rule] = counts.get(rule, 0) + count
-    listed = sum(one[0] == "PY101" for file in files for one in file["findings"])
-    dropped = listed - sum(place["rule"] == "PY101" for place in places)
-    if dropped:
-        counts["PY101"] -= dropped
+    for file in files:
+        for finding in file["findings"]:
+            counts[finding[0]] -= 1
+    for place in places:
+        counts[place["rule"]] += 1
     return {rule: count for rule, count in counts.items() if count}
 
 
