@@ -278,9 +278,7 @@ class Engine:
         except WorkflowInvalid as error:
             problems += error.problems
         choices = {one.id: self.choice(one, units[one.id]) for one in spec.tasks}
-        problems += [
-            choice.refused for one, choice in choices.items() if choice.refused and choice.lane in self.lanes
-        ]
+        problems += [one.refused for one in choices.values() if one.refused and one.lane in self.lanes]
         if problems or plan is None:
             raise WorkflowInvalid(workflow=spec.name, problems=problems)
         return Runnable(

@@ -77,7 +77,11 @@ def task(function: Any = None, /, **options: Any) -> Any:
         advice = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted(_CHECKS))}"
         raise TypeError(f"@task has no option {unknown[0]!r}: {advice}")
     checked = {name: _CHECKS[name](name, value) for name, value in options.items()}
-    return lambda decorated: _decorate(decorated, checked)
+
+    def decorate(decorated: Any) -> Any:
+        return _decorate(decorated, checked)
+
+    return decorate
 
 
 def _decorate(function: Any, options: dict[str, Any]) -> Any:
@@ -262,9 +266,9 @@ def _flag(name: str, value: Any) -> bool:
 def _rule(name: str, value: Any) -> Any:
     if callable(value):
         return value
-    _named(name, value)
-    if value not in RULES:
-        near = get_close_matches(value, RULES, 1)
+    rule = str(_named(name, value))
+    if rule not in RULES:
+        near = get_close_matches(rule, RULES, 1)
         advice = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(RULES)} or a predicate"
         raise ValueError(f"@task(when={value!r}) is not a rule: {advice}")
     return value

@@ -75,15 +75,20 @@ class TaskSpec(NamedTuple):
         """This task as plain JSON data, without the function itself."""
         data = self._asdict()
         del data["function"]
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in data.items()}
+        for key in _TUPLES:
+            data[key] = list(data[key])
+        return data
 
     @classmethod
     def from_described(cls, data: dict[str, Any]) -> TaskSpec:
         """The inverse of `described`; lists become tuples again."""
-        known: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
-        }
+        known = dict(data)
+        for key in _TUPLES:
+            known[key] = tuple(known.get(key, ()))
         return cls(**known)
+
+
+_TUPLES = ("parameters", "optional", "dependencies", "asks")
 
 
 class WorkflowSpec(NamedTuple):
