@@ -5,7 +5,7 @@ from pathlib import Path
 
 from laneway.ports import EngineCard
 
-__all__ = ["here", "is_gone"]
+__all__ = ["booted_apart", "here", "is_gone"]
 
 
 def here(engine: str) -> EngineCard:
@@ -26,6 +26,12 @@ def is_gone(engine: EngineCard, *, beside: EngineCard) -> bool:
     if engine.started == 0.0:
         return False  # the system does not tell when processes started
     return _started(engine.pid) != engine.started
+
+
+def booted_apart(engine: EngineCard, *, beside: EngineCard) -> bool:
+    """Whether the two were started by different boots of a machine: a local file's other engine is gone then."""
+    one, other = engine.host.partition("/")[0], beside.host.partition("/")[0]
+    return "-" in one and "-" in other and one != other
 
 
 def _host() -> str:

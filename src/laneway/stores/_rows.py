@@ -5,10 +5,11 @@ from uuid import UUID
 
 import msgspec
 
+from laneway._core.errors import KeyReused
 from laneway._core.events import Event
-from laneway._core.records import NO_ITEM, RunRecord, StepRow
+from laneway._core.records import NO_ITEM, RunRecord, Signal, StepRow, Submission
 
-__all__ = ["event_of", "run_answer", "run_id", "step_answer"]
+__all__ = ["event_of", "new_record", "refused_key", "run_answer", "run_id", "signal_answer", "step_answer"]
 
 
 def run_id(text: str) -> bytes:
@@ -20,8 +21,27 @@ def run_id(text: str) -> bytes:
     return UUID(text).bytes
 
 
+def new_record(one: Submission, engine: str) -> RunRecord:
+    """The record of a run that was just admitted."""
+    return RunRecord(
+        one.run, one.workflow, one.version, one.reference, "running", one.key, engine, one.context, None, None,
+        one.created, None, one.fingerprints, True, one.priority, one.deadline, None, one.parent, one.origin, one.tags,
+    )  # fmt: skip
+
+
+def refused_key(record: RunRecord, submission: Submission) -> KeyReused:
+    """The refusal of a key that another workflow's run has."""
+    return KeyReused(
+        key=submission.key,
+        run=str(UUID(bytes=record.run)),
+        existing=record.workflow,
+        workflow=submission.workflow,
+    )
+
+
 def run_answer(record: RunRecord) -> dict[str, Any]:
     """A run as plain data for lists and pages; contexts stay encoded under `context` and `final`."""
+    parent = record.parent
     return {
         "id": str(UUID(bytes=record.run)),
         "workflow": record.workflow,
@@ -35,6 +55,13 @@ def run_answer(record: RunRecord) -> dict[str, Any]:
         "error": None if record.error is None else msgspec.json.decode(record.error),
         "context": record.context,
         "final": record.final,
+        "priority": record.priority,
+        "deadline": record.deadline,
+        "due": record.due,
+        "tags": dict(record.tags),
+        "parent": None if parent is None else str(UUID(bytes=parent.run)),
+        "parent_task": None if parent is None else parent.task,
+        "origin": None if record.origin is None else str(UUID(bytes=record.origin)),
     }
 
 
@@ -55,6 +82,11 @@ def step_answer(row: StepRow) -> dict[str, Any]:
         "output": row.output,
         "due": row.due,
     }
+
+
+def signal_answer(signal: Signal) -> dict[str, Any]:
+    """A signal as plain data; the value stays encoded."""
+    return {"name": signal.name, "value": signal.value, "at": signal.at}
 
 
 def event_of(seq: int, run: bytes, kind: str, task: str | None, item: int, at: float, data: bytes | None) -> Event:

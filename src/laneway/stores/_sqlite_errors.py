@@ -4,7 +4,7 @@ import sqlite3
 
 from laneway._core.errors import StoreError, StoreLocked, StoreUnavailable
 
-__all__ = ["explained"]
+__all__ = ["explained", "is_outage"]
 
 _ADVICE = {
     sqlite3.SQLITE_FULL: ("the disk is full", "Free some space; work goes on by itself."),
@@ -18,9 +18,23 @@ _ADVICE = {
         "Stop all programs that use it and restore a backup, or recover it with `sqlite3 FILE .recover`.",
     ),
     sqlite3.SQLITE_NOTADB: ("the file is not a SQLite database", "Name another file."),
-    sqlite3.SQLITE_IOERR: ("reading or writing the file failed", "Check the disk and the system's log."),
+    sqlite3.SQLITE_IOERR: (
+        "reading or writing the file failed",
+        "Check the disk, its quota and the system's log; work goes on by itself.",
+    ),
     sqlite3.SQLITE_PERM: ("access is denied", "Check the permissions of the file."),
+    sqlite3.SQLITE_NOMEM: ("there is no memory left", "Free some; work goes on by itself."),
+    sqlite3.SQLITE_PROTOCOL: ("the file's lock is contended", "Work goes on by itself."),
 }
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the store as a whole cannot be written right now, rather than one record being at fault."""
+    if isinstance(error, OSError | StoreUnavailable):
+        return True
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and (code & 0xFF in _ADVICE or code & 0xFF in _BUSY)
 
 
 def explained(error: BaseException, store: str) -> BaseException:
@@ -33,7 +47,7 @@ def explained(error: BaseException, store: str) -> BaseException:
         )
     elif isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        if code in _BUSY:
             wrapped = StoreLocked(
                 store=store,
                 reason="another program holds its lock for too long",
@@ -41,7 +55,8 @@ def explained(error: BaseException, store: str) -> BaseException:
             )
         else:
             reason, advice = _ADVICE.get(code, (str(error), "Nothing was written."))
-            wrapped = StoreUnavailable(store=store, reason=f"{reason} ({error})", advice=advice)
+            shown = reason if str(error) == reason else f"{reason} ({error})"
+            wrapped = StoreUnavailable(store=store, reason=shown, advice=advice)
     else:
         return error
     wrapped.__cause__ = error

@@ -1,53 +1,66 @@
 """The one thread that writes a SQLite file: what waits when a commit starts goes into one commit."""
 
 import asyncio
+import logging
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
-from laneway._core.errors import KeyReused, StoreError, StoreFenced
-from laneway._core.records import NO_ITEM, RunRecord, Submission, Transition
-from laneway.stores._sqlite_errors import explained
+from laneway._core.errors import StoreError, StoreFenced, StoreUnavailable
+from laneway._core.records import RunRecord, Submission
+from laneway.stores import _sqlite_rows as rows
+from laneway.stores._sqlite_batch import Batch
+from laneway.stores._sqlite_errors import explained, is_outage
+from laneway.stores._sqlite_file import DatabaseFile
+from laneway.stores._trouble import RecordRefused
 
-__all__ = ["Batch", "Job", "Writer"]
+__all__ = ["Job", "Writer"]
 
 type Job = Callable[[sqlite3.Connection], Any]
 """Work inside a write transaction; its result goes to whoever asked."""
 
+log = logging.getLogger("laneway.stores")
 
-class Batch:
-    """What was handed over in one turn of the event loop, with who wants to know how it went."""
-
-    __slots__ = ("answers", "submissions", "transitions")
-
-    def __init__(self) -> None:
-        self.transitions: list[Transition] = []
-        self.answers: list[Callable[[BaseException | None], None]] = []
-        self.submissions: list[tuple[Submission, asyncio.Future[RunRecord]]] = []
+_PAUSE = 0.5
+"""Seconds between two tries while the file cannot be written."""
 
 
 class Writer:
     """Owns the only writing connection of this process.
 
+    What cannot be written because of the file as a whole (full disk, lock) stays in its order and is tried again
+    until it works or the writer is stopped. What cannot be written because of itself is refused alone.
+
     Args:
-        connect: opens that connection; called in the thread.
+        file: the database; its connection is opened in the thread.
         statements: the adapter's SQL by name.
-        store: how the store is named in errors.
+        clock: the store's clock.
+        hook: called in the thread with the name of each point of a commit; for crash tests.
     """
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], statements: dict[str, str], store: str) -> None:
+    def __init__(
+        self,
+        file: DatabaseFile,
+        statements: dict[str, str],
+        clock: Callable[[], float],
+        hook: Callable[[str], None] | None = None,
+    ) -> None:
         self.engine = ""
+        self.lease = 15.0
         self.commits = 0
-        self._connect = connect
+        self._file = file
         self._sql = statements
-        self._store = store
+        self._clock = clock
+        self._hook = hook
         self._queue: queue.SimpleQueue[Batch | tuple[Job, asyncio.Future[Any]] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._serve, name="laneway-store", daemon=True)
         self._started: asyncio.Future[None] = self._loop.create_future()
+        self._trouble: BaseException | None = None
 
     async def start(self) -> None:
         """Open the connection in the thread; failures come back as store errors."""
@@ -55,7 +68,7 @@ class Writer:
         await self._started
 
     def put(self, batch: Batch) -> None:
-        """Hand over transitions."""
+        """Hand over transitions and submissions."""
         self._queue.put(batch)
 
     async def do(self, job: Job) -> Any:
@@ -73,126 +86,167 @@ class Writer:
 
     def _serve(self) -> None:
         try:
-            connection = self._connect()
+            connection = self._file.connect()
         except (sqlite3.Error, StoreError, OSError) as error:
-            self._answer(self._started, explained(error, self._store))
+            self._answer(self._started, explained(error, self._file.url))
             return
         self._answer(self._started, None)
+        backlog: list[Batch] = []
         going = True
         while going:
-            waiting = [self._queue.get()]
-            while True:
-                try:
-                    waiting.append(self._queue.get_nowait())
-                except queue.Empty:
-                    break
+            waiting = self._waiting(patient=not backlog)
             going = None not in waiting
-            batches = [one for one in waiting if isinstance(one, Batch)]
+            batches = backlog + [one for one in waiting if isinstance(one, Batch)]
             if batches:
-                self._write(connection, batches)
+                connection, backlog = self._write(connection, batches)
             for one in waiting:
                 if isinstance(one, tuple):
-                    self._work(connection, *one)
+                    connection = self._work(connection, *one)
+        for batch in backlog:
+            self._loop_call(batch.tell, self._trouble)
         connection.close()
 
-    def _write(self, connection: sqlite3.Connection, batches: list[Batch]) -> None:
-        """One commit for all batches; if it fails, nothing of it was written and all of them are told."""
-        failure: BaseException | None = None
-        answers: list[tuple[asyncio.Future[RunRecord], Any]] = []
+    def _waiting(self, *, patient: bool) -> list[Batch | tuple[Job, asyncio.Future[Any]] | None]:
+        """What was handed over since; waits for something, but not for long while earlier work is unwritten."""
+        waiting: list[Batch | tuple[Job, asyncio.Future[Any]] | None] = []
         try:
-            connection.execute("begin immediate")
+            waiting.append(self._queue.get(timeout=None if patient else _PAUSE))
+            while True:
+                waiting.append(self._queue.get_nowait())
+        except queue.Empty:
+            return waiting
+
+    def _write(
+        self, connection: sqlite3.Connection, batches: list[Batch]
+    ) -> tuple[sqlite3.Connection, list[Batch]]:
+        """One commit for all batches. Returns what has to wait because the file cannot be written now."""
+        try:
+            connection = self._begin(connection)
             try:
-                if connection.execute(self._sql["engine_alive"], (self.engine,)).fetchone() is None:
-                    raise StoreFenced(engine=self.engine, store=self._store)
-                answers = self._admitted(connection, [one for batch in batches for one in batch.submissions])
-                steps = [row for batch in batches for one in batch.transitions for row in one.steps]
-                events = [row for batch in batches for one in batch.transitions for row in one.events]
-                ends = [
-                    (end.status, end.ended, end.context, end.error, one.run)
-                    for batch in batches
-                    for one in batch.transitions
-                    if (end := one.end) is not None
-                ]
-                connection.executemany(self._sql["step_write"], steps)
-                connection.executemany(self._sql["event_write"], events)
-                if ends:
-                    connection.executemany(self._sql["run_end"], ends)
-                connection.execute("commit")
-                self.commits += 1
+                answers = self._fill(connection, batches)
+                self._commit(connection)
             except BaseException:
                 _roll_back(connection)
                 raise
-        except (sqlite3.Error, StoreError) as error:
-            failure = explained(error, self._store)
-            answers = [(future, failure) for batch in batches for _, future in batch.submissions]
-        self._loop_call(_settle, batches, failure, answers)
+        except StoreFenced as error:
+            if isinstance(error, rows.RunElsewhere):
+                return self._write_apart(connection, batches, error)
+            self._loop_call(_settle, batches, error, None)
+            return connection, []
+        except (sqlite3.Error, OSError, StoreUnavailable) as error:
+            if is_outage(error):
+                return connection, self._waited(error, batches)
+            return self._write_apart(connection, batches, error)
+        except (StoreError, ValueError, TypeError, OverflowError) as error:
+            return self._write_apart(connection, batches, error)
+        if self._hook is not None:
+            self._hook("answer")
+        self._loop_call(_settle, batches, None, answers)
+        return connection, []
 
-    def _known(self, connection: sqlite3.Connection, submission: Submission) -> RunRecord | KeyReused | None:
-        """The run that has the submission's key, the refusal if it is another workflow's, or None."""
-        if submission.key is not None:
-            known = connection.execute(self._sql["run_by_key"], (submission.key,)).fetchone()
-            if known is not None:
-                record = RunRecord(*known)
-                if record.workflow == submission.workflow:
-                    return record
-                return KeyReused(
-                    key=submission.key,
-                    run=str(UUID(bytes=record.run)),
-                    existing=record.workflow,
-                    workflow=submission.workflow,
-                )
-        return None
+    def _begin(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        if self._hook is not None:
+            self._hook("begin")
+        connection = self._file.begin(connection)
+        if self._hook is not None:
+            self._hook("begun")
+        return connection
 
-    def _admitted(
-        self, connection: sqlite3.Connection, submissions: list[tuple[Submission, asyncio.Future[RunRecord]]]
-    ) -> list[tuple[asyncio.Future[RunRecord], Any]]:
-        """Insert new runs, with what to answer once that is committed."""
-        answers: list[tuple[asyncio.Future[RunRecord], Any]] = []
-        rows: list[tuple[Any, ...]] = []
-        for one, future in submissions:
-            known = None if one.key is None else self._known(connection, one)
-            if known is not None:
-                answers.append((future, known))
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        if self._hook is not None:
+            self._hook("written")
+        connection.execute("commit")
+        if self._hook is not None:
+            self._hook("committed")
+        self.commits += 1
+        if self._trouble is not None:
+            self._trouble = None
+            log.warning("store %s can be written again", self._file.url)
+
+    def _waited(self, error: BaseException, batches: list[Batch]) -> list[Batch]:
+        """Refuse submissions, whose callers can wait themselves; keep transitions for the next try."""
+        trouble = explained(error, self._file.url)
+        if self._trouble is None:
+            log.error("%s (steps wait for it and are written when it is back)", trouble)
+        self._trouble = trouble
+        for batch in batches:
+            if batch.submissions:
+                self._loop_call(_refuse, batch.submissions, trouble)
+                batch.submissions = []
+        return [batch for batch in batches if batch.transitions]
+
+    def _write_apart(
+        self, connection: sqlite3.Connection, batches: list[Batch], error: BaseException
+    ) -> tuple[sqlite3.Connection, list[Batch]]:
+        """One of them is at fault: commit each by itself, so that only the culprit (and what its run adds) fails."""
+        singles = [single for batch in batches for single in batch.split()]
+        if len(singles) == 1:
+            self._loop_call(_settle, batches, self._refusal(singles[0], error), None)
+            return connection, []
+        left: list[Batch] = []
+        for single in singles:
+            if left and single.transitions:
+                left.append(single)
                 continue
-            rows.append(
-                (
-                    one.run,
-                    one.workflow,
-                    one.version,
-                    one.reference,
-                    one.key,
-                    self.engine,
-                    one.context,
-                    one.created,
-                    one.fingerprints,
-                )
-            )
-            answers.append((future, _new_record(one, self.engine)))
-            if one.key is not None:  # the next one may ask for the same key
-                connection.execute(self._sql["run_insert"], rows.pop())
-        connection.executemany(self._sql["run_insert"], rows)
-        events = [
-            (one.run, "run_submitted", None, NO_ITEM, one.created, None)
-            for (one, _), (_, answer) in zip(submissions, answers, strict=True)
-            if isinstance(answer, RunRecord) and answer.is_new
-        ]
-        connection.executemany(self._sql["event_write"], events)
+            connection, waits = self._write(connection, [single])
+            left += waits
+        return connection, left
+
+    def _refusal(self, single: Batch, error: BaseException) -> BaseException:
+        if isinstance(error, StoreError):
+            return error
+        run = single.transitions[0].run if single.transitions else single.submissions[0][0].run
+        refused = RecordRefused(store=self._file.url, run=str(UUID(bytes=run)), reason=str(error))
+        refused.__cause__ = error
+        return refused
+
+    def _fill(
+        self, connection: sqlite3.Connection, batches: list[Batch]
+    ) -> list[tuple[asyncio.Future[RunRecord], Any]]:
+        """Everything that goes into one commit."""
+        sql = self._sql
+        self._check_lease(connection)
+        answers = rows.admit(connection, sql, self.engine, [one for batch in batches for one in batch.submissions])
+        transitions = [one for batch in batches for one in batch.transitions]
+        ends = []
+        for one in transitions:
+            if one.reopening is not None:
+                rows.reopen(connection, sql, self.engine, one)
+            if one.end is not None:
+                ends.append(one)
+        steps = list(chain.from_iterable([one.steps for one in transitions]))
+        if steps and connection.executemany(sql["step_write"], steps).rowcount != len(steps):
+            rows.find_ended(connection, sql, steps)
+        connection.executemany(sql["event_write"], chain.from_iterable([one.events for one in transitions]))
+        if ends:
+            rows.end(connection, sql, self._file.url, self.engine, ends)
         return answers
 
-    def _work(self, connection: sqlite3.Connection, job: Job, future: asyncio.Future[Any]) -> None:
+    def _check_lease(self, connection: sqlite3.Connection) -> None:
+        """Refuse to write without the lease; writing renews it when half of it is over."""
+        found = connection.execute(self._sql["engine_expires"], (self.engine,)).fetchone()
+        if found is None:
+            raise StoreFenced(engine=self.engine, store=self._file.url)
+        now = self._clock()
+        if found[0] - now < self.lease / 2:
+            connection.execute(self._sql["engine_renew"], (now + self.lease, self.engine))
+
+    def _work(
+        self, connection: sqlite3.Connection, job: Job, future: asyncio.Future[Any]
+    ) -> sqlite3.Connection:
         try:
-            connection.execute("begin immediate")
+            connection = self._begin(connection)
             try:
                 result = job(connection)
-                connection.execute("commit")
-                self.commits += 1
+                self._commit(connection)
             except BaseException:
                 _roll_back(connection)
                 raise
-        except (sqlite3.Error, StoreError, OSError) as error:
-            self._answer(future, explained(error, self._store))
+        except Exception as error:  # noqa: BLE001 - whoever asked gets it; the thread must go on
+            self._answer(future, explained(error, self._file.url))
         else:
             self._answer(future, result)
+        return connection
 
     def _answer(self, future: asyncio.Future[Any], answer: Any) -> None:
         self._loop_call(_resolve, future, answer)
@@ -202,38 +256,27 @@ class Writer:
             self._loop.call_soon_threadsafe(function, *arguments)
 
 
-def _new_record(one: Submission, engine: str) -> RunRecord:
-    return RunRecord(
-        one.run,
-        one.workflow,
-        one.version,
-        one.reference,
-        "running",
-        one.key,
-        engine,
-        one.context,
-        None,
-        None,
-        one.created,
-        None,
-        one.fingerprints,
-        is_new=True,
-    )
-
-
 def _roll_back(connection: sqlite3.Connection) -> None:
     if connection.in_transaction:
         connection.execute("rollback")
 
 
 def _settle(
-    batches: list[Batch], failure: BaseException | None, answers: list[tuple[asyncio.Future[RunRecord], Any]]
+    batches: list[Batch], failure: BaseException | None, answers: list[tuple[asyncio.Future[RunRecord], Any]] | None
 ) -> None:
-    for future, answer in answers:
+    for future, answer in answers or ():
         _resolve(future, answer)
     for batch in batches:
-        for answered in batch.answers:
-            answered(failure)
+        if answers is None:
+            _refuse(batch.submissions, failure)
+        batch.tell(failure)
+
+
+def _refuse(
+    submissions: list[tuple[Submission, asyncio.Future[RunRecord]]], failure: BaseException | None
+) -> None:
+    for _, future in submissions:
+        _resolve(future, failure)
 
 
 def _resolve(future: asyncio.Future[Any], answer: Any) -> None:

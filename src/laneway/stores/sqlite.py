@@ -7,23 +7,33 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
-from uuid import UUID
 
-from laneway._core.errors import RunNotFound, StoreError, StoreSchemaNewer
-from laneway._core.records import ENDED, RunRecord, SavedRun, Submission, Transition
-from laneway.ports import EngineCard
-from laneway.stores import _sqlite_reads as reads
-from laneway.stores._processes import is_gone
+from laneway._core.errors import StoreError
+from laneway._core.records import RunRecord, SavedRun, Submission, Transition, Wish
+from laneway.ports import Answer, EngineCard, Standing
+from laneway.stores import _sqlite_jobs as jobs
+from laneway.stores._migrations import Migration, migrations
 from laneway.stores._rows import run_id
+from laneway.stores._sqlite_batch import Batch
 from laneway.stores._sqlite_errors import explained
-from laneway.stores._sqlite_writer import Batch, Writer
-from laneway.stores.sql import named, script
+from laneway.stores._sqlite_file import DatabaseFile
+from laneway.stores._sqlite_nudges import Nudges
+from laneway.stores._sqlite_reads import READS
+from laneway.stores._sqlite_writer import Job, Writer
+from laneway.stores.questions import checked
+from laneway.stores.sql import named
 
 __all__ = ["SqliteStore"]
 
-_SCHEMA = 1
-_BUSY_MS = 10_000
-_LEASE = 15.0
+_BUSY = 5.0
+
+
+def boot_clock() -> float:
+    """Seconds that all processes of this host count alike and that no change of the wall clock touches."""
+    return time.clock_gettime(_CLOCK)
+
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class SqliteStore:
@@ -32,77 +42,73 @@ class SqliteStore:
     Args:
         path: the file; it and its `-wal` and `-shm` companions are made beside it.
         durability: `commit` survives the death of the process, `fsync` also a loss of power.
+        busy: seconds to wait for another program's lock before saying so.
+        clock: what leases are counted by.
+        hook: called in the writer's thread with the name of each point of a commit; for crash tests.
+        changes: the schema changes to know instead of this release's; for tests of upgrades.
     """
 
-    def __init__(self, path: str | Path, *, durability: Literal["commit", "fsync"] = "commit") -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        durability: Literal["commit", "fsync"] = "commit",
+        busy: float = _BUSY,
+        clock: Callable[[], float] = boot_clock,
+        hook: Callable[[str], None] | None = None,
+        changes: Sequence[Migration] | None = None,
+    ) -> None:
         self.path = Path(path).absolute()
         self.url = f"sqlite:///{path}"
-        self._durability = durability
         self._card = EngineCard("", "", 0, 0.0)
         self._sql = named("sqlite", "statements")
+        self._file = DatabaseFile(
+            self.path,
+            self.url,
+            synced=durability == "fsync",
+            migrations=migrations("sqlite") if changes is None else changes,
+            busy=busy,
+        )
+        self._clock = clock
+        self._hook = hook
         self._writer: Writer | None = None
         self._readers: ThreadPoolExecutor | None = None
         self._reader: sqlite3.Connection | None = None
+        self._reads_from: tuple[int, int] | None = None
         self._batch: Batch | None = None
+        self._nudges = Nudges()
 
     # ---- life
 
-    async def open(self, engine: EngineCard) -> None:
-        self._card = engine
+    async def open(
+        self, engine: EngineCard, *, lease: float = 15.0, nudged: Callable[[], None] | None = None
+    ) -> None:
         if self._writer is None:
-            writer = Writer(self._connect, self._sql, self.url)
+            writer = Writer(self._file, self._sql, self._clock, self._hook)
             await writer.start()
             self._writer = writer
             self._readers = ThreadPoolExecutor(1, "laneway-store-reader")
-        self._writer.engine = engine.id
-        row = (engine.id, engine.host, engine.pid, engine.started, _clock() + _LEASE)
+        self._card = engine
+        self._nudges.listen(engine.id, nudged)
+        self._writer.lease = lease
+        row = (engine.id, engine.host, engine.pid, engine.started, self._clock() + lease, self._file.schema)
         await self._writer.do(lambda connection: connection.execute(self._sql["engine_register"], row))
+        self._writer.engine = engine.id
 
     async def close(self) -> None:
         if self._writer is None:
             return
         self._flush()
-        engine = self._card.id
-
-        def leave(connection: sqlite3.Connection) -> None:
-            connection.execute(self._sql["run_free"], (engine,))
-            connection.execute(self._sql["engine_forget"], (engine,))
-
+        writer, self._writer = self._writer, None
+        self._nudges.close()
         try:
-            await self._writer.do(leave)
+            freed = await writer.do(jobs.leave(self._sql, self._card.id))
         finally:
-            await self._writer.stop()
-            self._writer = None
+            await writer.stop()
             if self._readers is not None:
                 await asyncio.get_running_loop().run_in_executor(self._readers, self._close_reader)
                 self._readers.shutdown()
-
-    def _connect(self) -> sqlite3.Connection:
-        if not self.path.parent.is_dir():
-            raise FileNotFoundError(2, f"the folder {self.path.parent} does not exist", str(self.path))
-        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000)
-        connection.execute("pragma journal_mode = wal")
-        connection.execute(f"pragma synchronous = {'full' if self._durability == 'fsync' else 'normal'}")
-        connection.execute("pragma wal_autocheckpoint = 2000")
-        self._migrate(connection)
-        return connection
-
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        connection.execute("begin immediate")
-        try:
-            found = connection.execute("pragma user_version").fetchone()[0]
-            if found > _SCHEMA:
-                raise StoreSchemaNewer(store=self.url, found=found, known=_SCHEMA)
-            if found < 1:
-                for statement in script("sqlite", "0001_schema").split(";"):
-                    if statement.strip():
-                        connection.execute(statement)
-                connection.execute(f"pragma user_version = {_SCHEMA}")
-            connection.execute("commit")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("rollback")
-            raise
+        self._nudges.send(freed)
 
     # ---- writing
 
@@ -111,7 +117,7 @@ class SqliteStore:
         self._open_batch().submissions.append((submission, future))
         return await future
 
-    def commit(self, transition: Transition, answered: Callable[[BaseException | None], None]) -> None:
+    def commit(self, transition: Transition, answered: Answer) -> None:
         batch = self._open_batch()
         batch.transitions.append(transition)
         batch.answers.append(answered)
@@ -119,6 +125,7 @@ class SqliteStore:
     def _open_batch(self) -> Batch:
         batch = self._batch
         if batch is None:
+            self._live()
             batch = self._batch = Batch()
             asyncio.get_running_loop().call_soon(self._flush)
         return batch
@@ -128,92 +135,85 @@ class SqliteStore:
         if batch is not None:
             self._live().put(batch)
 
-    async def claim(self, *, run: str | None = None, workflows: Sequence[str] = (), limit: int = 1) -> list[SavedRun]:
+    async def claim(
+        self, *, run: str | None = None, workflows: Sequence[str] = (), limit: int = 1, reopen: bool = False
+    ) -> list[SavedRun]:
         wanted = None if run is None else run_id(run)
-
-        def take(connection: sqlite3.Connection) -> list[SavedRun]:
-            gone = self._gone(connection)
-            taken: list[SavedRun] = []
-            for found, workflow, engine, status in connection.execute(self._sql["runs_open"]).fetchall():
-                free = (engine is None or engine in gone) and status not in ENDED
-                if free and (found == wanted if wanted is not None else workflow in workflows):
-                    connection.execute(self._sql["run_take"], (self._card.id, found))
-                    taken.append(reads.saved(connection, self._sql, found))
-                    if len(taken) == limit:
-                        break
-            for engine in gone:
-                connection.execute(self._sql["run_free"], (engine,))
-                connection.execute(self._sql["engine_forget"], (engine,))
-            return taken
-
-        found: list[SavedRun] = await self._live().do(take)
+        found: list[SavedRun] = await self._do(
+            jobs.claim(self._sql, self._card, self._clock, wanted, workflows, limit, reopen=reopen)
+        )
         return found
 
-    def _gone(self, connection: sqlite3.Connection) -> set[str]:
-        """Engines whose lease ended, or whose process is seen to be gone."""
-        now = _clock()
-        return {
-            one
-            for one, host, pid, started, expires in connection.execute(self._sql["engines"]).fetchall()
-            if one != self._card.id
-            and (expires < now or is_gone(EngineCard(one, host, pid, started), beside=self._card))
-        }
-
-    async def renew(self, *, lease: float) -> list[tuple[str, str]]:
-        def extend(connection: sqlite3.Connection) -> list[tuple[str, str]]:
-            connection.execute(self._sql["engine_renew"], (_clock() + lease, self._card.id))
-            found = connection.execute(self._sql["wishes_of"], (self._card.id,)).fetchall()
-            for run, wish in found:
-                connection.execute(self._sql["wish_done"], (run, wish))
-            return [(str(UUID(bytes=run)), wish) for run, wish in found]
-
-        wishes: list[tuple[str, str]] = await self._live().do(extend)
+    async def renew(self, *, lease: float) -> list[Wish]:
+        wishes: list[Wish] = await self._do(jobs.renew(self._sql, self.url, self._card.id, self._clock, lease))
         return wishes
 
-    async def ask(self, run: str, wish: str) -> None:
-        row = (run_id(run), wish, time.time())
+    async def ask(self, run: str, wish: str, *, name: str = "", value: bytes | None = None) -> Standing:
+        standing, whom = await self._do(
+            jobs.ask(self._sql, self.url, self._card, self._clock, Wish(run, wish, name, value))
+        )
+        self._nudges.send(whom)
+        answer: Standing = standing
+        return answer
 
-        def leave(connection: sqlite3.Connection) -> None:
-            if connection.execute(self._sql["run_by_id"], row[:1]).fetchone() is None:
-                raise RunNotFound(run=run, store=self.url)
-            connection.execute(self._sql["wish_write"], row)
+    async def keep(self, kind: str, name: str, body: bytes | None, *, version: int | None = None) -> int | None:
+        kept: int | None = await self._do(jobs.keep(self._sql, kind, name, body, version))
+        return kept
 
-        await self._live().do(leave)
+    async def sweep(self, *, before: float, limit: int = 1000) -> dict[str, int]:
+        swept: dict[str, int] = await self._do(jobs.sweep(self._sql, before, limit))
+        return swept
 
     # ---- reading
 
     async def read(self, query: str, **arguments: Any) -> list[dict[str, Any]]:
-        function: Callable[..., list[dict[str, Any]]] = reads.QUERIES[query]
-        if self._readers is None:
-            raise StoreError(message=f"store {self.url} is not open")
+        checked(query, arguments)
+        if query in jobs.LOOKS:  # these need the clock and the engine's own card
+            look: Job = jobs.LOOKS[query](self._sql, self._card, self._clock, **arguments)
+            return await self._read(look)
+        function = READS[query]
+        return await self._read(lambda connection: function(connection, self._sql, self.url, **arguments))
+
+    async def _read(self, job: Job) -> list[dict[str, Any]]:
+        if self._readers is None or self._writer is None:
+            raise self._closed()
 
         def ask() -> list[dict[str, Any]]:
             try:
-                if self._reader is None:
-                    self._reader = sqlite3.connect(
-                        self.path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000
-                    )
-                    self._reader.execute("pragma query_only = on")
-                return function(self._reader, self._sql, self.url, **arguments)
-            except sqlite3.Error as error:
+                connection = self._reading()
+                connection.execute("begin")
+                try:
+                    answer: list[dict[str, Any]] = job(connection)
+                finally:
+                    connection.execute("rollback")
+            except (sqlite3.Error, OSError) as error:
                 raise explained(error, self.url) from error
+            return answer
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, ask)
+
+    def _reading(self) -> sqlite3.Connection:
+        """The reading connection, opened anew when another file took the path."""
+        found = self._file.identity()
+        if self._reader is not None and found is not None and found != self._reads_from:
+            self._close_reader()
+        if self._reader is None:
+            self._reader = self._file.read_only()
+            self._reads_from = found
+        return self._reader
 
     def _close_reader(self) -> None:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
 
+    async def _do(self, job: Job) -> Any:
+        return await self._live().do(job)
+
     def _live(self) -> Writer:
         if self._writer is None:
-            raise StoreError(message=f"store {self.url} is not open")
+            raise self._closed()
         return self._writer
 
-
-def _clock() -> float:
-    """Seconds that all processes of this host count alike and that no change of the wall clock touches."""
-    return time.clock_gettime(_CLOCK)
-
-
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    def _closed(self) -> StoreError:
+        return StoreError(message=f"store {self.url} is not open")

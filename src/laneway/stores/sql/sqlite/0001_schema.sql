@@ -1,3 +1,8 @@
+create table migration (
+    name text primary key,
+    at real not null
+) without rowid;
+
 create table run (
     id blob primary key,
     workflow text not null,
@@ -11,12 +16,31 @@ create table run (
     error blob,
     created real not null,
     ended real,
-    fingerprints blob not null
+    fingerprints blob not null,
+    priority integer not null default 0,
+    deadline real,
+    due real,
+    parent blob,
+    parent_task text,
+    parent_item integer,
+    origin blob,
+    tags blob
 ) without rowid;
 
 create unique index run_key on run (key) where key is not null;
 create index run_open on run (status, workflow) where status not in ('succeeded', 'failed', 'cancelled');
 create index run_workflow on run (workflow, id);
+create index run_ended on run (ended) where ended is not null;
+create index run_parent on run (parent) where parent is not null;
+
+create table tag (
+    name text not null,
+    value text not null,
+    run blob not null,
+    primary key (name, value, run)
+) without rowid;
+
+create index tag_run on tag (run);
 
 create table step (
     run blob not null,
@@ -55,12 +79,45 @@ create table engine (
     host text not null,
     pid integer not null,
     started real not null,
-    expires real not null
+    expires real not null,
+    schema integer not null default 1
 );
 
 create table wish (
     run blob not null,
     wish text not null,
+    name text not null,
+    value blob,
     at real not null,
-    primary key (run, wish)
+    primary key (run, wish, name)
 ) without rowid;
+
+create table signal (
+    run blob not null,
+    name text not null,
+    value blob not null,
+    at real not null,
+    primary key (run, name)
+) without rowid;
+
+create table document (
+    kind text not null,
+    name text not null,
+    version integer not null,
+    body blob not null,
+    primary key (kind, name)
+) without rowid;
+
+create table artifact (
+    hash blob primary key,
+    size integer not null,
+    created real not null
+) without rowid;
+
+create table artifact_use (
+    run blob not null,
+    hash blob not null,
+    primary key (run, hash)
+) without rowid;
+
+create index artifact_use_hash on artifact_use (hash);
