@@ -17,17 +17,17 @@ inherited_metadata = _CURRENT.get
 # writing into it would change their metadata, and the creator's own. Such a task is pinned here instead,
 # under its coroutine (known before an eager first step) and under itself. Plain dict operations on
 # weak references, one at a time, are safe from any thread, with the GIL or without.
-_PINNED: dict[weakref.ref[object], TaskMetadata] = {}
+PINNED: dict[weakref.ref[object], TaskMetadata] = {}
 
 
 def pin(owner: object, metadata: TaskMetadata) -> None:
     """Remember the metadata of a task (or its coroutine) that runs in a context of its creator's."""
-    _PINNED[weakref.ref(owner, _unpin)] = metadata
+    PINNED[weakref.ref(owner, _unpin)] = metadata
 
 
 def unpin(owner: object) -> None:
     """Forget what `pin` remembered; nothing happens where it remembered nothing."""
-    _PINNED.pop(weakref.ref(owner), None)
+    PINNED.pop(weakref.ref(owner), None)
 
 
 def context_with(metadata: TaskMetadata) -> Context:
@@ -43,12 +43,12 @@ def metadata_in(context: Context) -> TaskMetadata | None:
 
 
 def _unpin(reference: weakref.ref[object]) -> None:
-    _PINNED.pop(reference, None)
+    PINNED.pop(reference, None)
 
 
 def pinned_here() -> TaskMetadata | None:
     """The pinned metadata of the task that runs now, if it is one of the few."""
-    if not _PINNED:
+    if not PINNED:
         return None
     try:
         task = current_task()
@@ -58,11 +58,11 @@ def pinned_here() -> TaskMetadata | None:
 
 
 def _pinned(task: Task[Any]) -> TaskMetadata | None:
-    metadata = _PINNED.get(weakref.ref(task))
+    metadata = PINNED.get(weakref.ref(task))
     if metadata is None:
         coro = task.get_coro()
         if coro is not None:
-            metadata = _PINNED.get(weakref.ref(coro))
+            metadata = PINNED.get(weakref.ref(coro))
     return metadata
 
 
@@ -77,7 +77,7 @@ def current_metadata() -> TaskMetadata | None:
 
 def task_metadata(task: Task[Any]) -> TaskMetadata | None:
     """The metadata of any task, also of one that is done: its own, or what it inherited; None if none."""
-    if _PINNED:
+    if PINNED:
         metadata = _pinned(task)
         if metadata is not None:
             return metadata

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from laneway.aio._coroutines import AnyCoroutine, close_unstarted
 from laneway.aio._current import (
+    PINNED,
     context_with,
     inherited_metadata,
     metadata_in,
@@ -137,7 +138,7 @@ class MetadataTaskFactory:
                 token = set_current(metadata)
         elif context is not None:
             metadata = metadata_in(context)
-        elif (metadata := pinned_here()) is not None:
+        elif PINNED and (metadata := pinned_here()) is not None:
             context = context_with(metadata)
         elif audience.created:
             metadata = inherited_metadata()
@@ -152,12 +153,12 @@ class MetadataTaskFactory:
             if token is not None:
                 reset_current(token)
         if audience.created:
-            watch = Watch(loop, audience, metadata, started)
+            watch = Watch(audience, metadata, started)
             for tell in audience.created:
                 try:
                     tell(task, metadata)
                 except (Exception, CancelledError) as error:  # noqa: BLE001  # a stranger's code; reported
-                    report(loop, tell, task, error)
+                    report(tell, task, error)
             if eager_start and task.done():
                 watch(task)
             else:
@@ -209,7 +210,7 @@ class MetadataTaskFactory:
             pin(task, metadata)
             unpin(coro)
         if self.audience.created:
-            Watch(loop, self.audience, metadata, started).begin(task)
+            Watch(self.audience, metadata, started).begin(task)
         try:
             return task
         finally:

@@ -1,6 +1,6 @@
 """Who is told about tasks: the `TaskObserver` protocol, and how observers are called without harm."""
 
-from asyncio import AbstractEventLoop, CancelledError, Task
+from asyncio import CancelledError, Task
 from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -56,12 +56,9 @@ class Audience:
 class Watch:
     """One task under observation: the done callback that tells its audience."""
 
-    __slots__ = ("_audience", "_loop", "_metadata", "_started")
+    __slots__ = ("_audience", "_metadata", "_started")
 
-    def __init__(
-        self, loop: AbstractEventLoop, audience: Audience, metadata: TaskMetadata | None, started: float
-    ) -> None:
-        self._loop = loop
+    def __init__(self, audience: Audience, metadata: TaskMetadata | None, started: float) -> None:
         self._audience = audience
         self._metadata = metadata
         self._started = started
@@ -73,7 +70,7 @@ class Watch:
             try:
                 tell(task, metadata)
             except (Exception, CancelledError) as error:  # noqa: BLE001  # a stranger's code; reported
-                report(self._loop, tell, task, error)
+                report(tell, task, error)
         if task.done():  # an eager start that came to its end
             self(task)
         else:
@@ -99,11 +96,11 @@ class Watch:
             try:
                 tell(task, self._metadata, outcome, seconds)
             except (Exception, CancelledError) as error:  # noqa: BLE001  # a stranger's code; reported
-                report(self._loop, tell, task, error)
+                report(tell, task, error)
 
 
-def report(loop: AbstractEventLoop, tell: object, task: Task[Any], error: BaseException) -> None:
+def report(tell: object, task: Task[Any], error: BaseException) -> None:
     """Leave what an observer raised to the loop's exception handler."""
-    loop.call_exception_handler(
+    task.get_loop().call_exception_handler(
         {"message": f"a task observer failed: {tell!r}", "exception": error, "task": task}
     )

@@ -138,7 +138,9 @@ def _forward[T](
     others: dict[str, Any] = {}
     if metadata is not None and loop is not None:
         factory = loop.get_task_factory()
-        if loop_takes_metadata(loop):
+        if factory is None:
+            pass
+        elif loop_takes_metadata(loop):
             if type(factory) is MetadataTaskFactory or takes_metadata(factory):
                 others["metadata"] = metadata
         elif type(factory) is MetadataTaskFactory:

@@ -417,7 +417,7 @@ async def test_nothing_is_kept_of_a_task_that_is_gone() -> None:
         await asyncio.sleep(0)  # the loop still holds the callback that woke us
         gc.collect()
     assert gone() is None
-    assert not _current._PINNED
+    assert not _current.PINNED
 
 
 async def test_a_failed_eager_task_is_freed_without_the_cycle_collector(recording: Any) -> None:
