@@ -39,6 +39,8 @@ def bare_tasks(source: str, filename: str = "<text>") -> list[str]:
                     found.append(f"{filename}:{node.lineno}: {called}")
             case ast.Name(id=name) if name in imported:
                 found.append(f"{filename}:{node.lineno}: {called}")
+            case _:
+                pass
     return found
 
 
