@@ -106,7 +106,7 @@ def review_tree(
         for rule, node, message, fix in review.finish()
         if rule in select
     }
-    if "PY115" in select and "\\" in source:
+    if "PY115" in select and _MAYBE_ESCAPE.search(source) is not None:
         found.update(_escapes(source, path))
     ordered = sorted(found, key=lambda one: (one.line, one.column, one.rule, one.message))
     return _without_ignored(ordered, source) if "laneway:" in source else ordered
@@ -133,6 +133,7 @@ def _finding(rule: str, node: ast.AST, path: str, message: str, fix: str) -> Fin
 
 
 _ESCAPE = re.compile(r"\\(?:[^\n\\'\"abfnrtvx0-7NuU]|$)")
+_MAYBE_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\[^\n\\'\"abfnrtvx0-7]")
 _BYTES_ESCAPE = re.compile(r"\\(?:[^\n\\'\"abfnrtvx0-7]|$)")
 
 
