@@ -11,6 +11,7 @@ EXEMPT = {
     # Run inside a worker, on a loop of the worker's own, where laneway imports as little as possible:
     "lanes/_coroutines.py",
     "lanes/_service.py",
+    "testing/lanes.py",  # calls a lane as any program on plain asyncio would
 }
 # Creates tasks whatever it is called on: asyncio, a loop (`loop.create_task`), or a name imported from asyncio.
 FUNCTIONS = {"create_task", "ensure_future", "gather", "as_completed", "run_coroutine_threadsafe"}
