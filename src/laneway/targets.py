@@ -176,13 +176,23 @@ def _workflow_in(text: str, module: ModuleType, attribute: str, *, shown: str) -
             if attribute in named:  # the workflow's own name, rather than the variable it is in
                 return there[named[attribute]], named[attribute]
             raise TargetNotFound(
-                target=text, reason=f"{shown} has no {attribute!r}", advice=_near_name(attribute, there, vars(module))
+                target=text,
+                reason=f"{shown} has no {attribute!r}",
+                advice=_near_name(attribute, there, vars(module)),
             )
         found = getattr(found, part)
     if isinstance(found, Workflow):
         return found, attribute
-    what = "is a task, not a workflow" if spec_of(found) is not None else f"is {type(found).__name__}, not a Workflow"
-    advice = f"Make a workflow of it: flow = Workflow('name', [{attribute}])." if "task" in what else _listed(there)
+    what = (
+        "is a task, not a workflow"
+        if spec_of(found) is not None
+        else f"is {type(found).__name__}, not a Workflow"
+    )
+    advice = (
+        f"Make a workflow of it: flow = Workflow('name', [{attribute}])."
+        if "task" in what
+        else _listed(there)
+    )
     raise TargetNotFound(target=text, reason=f"{attribute!r} in {shown} {what}", advice=advice)
 
 
@@ -193,7 +203,9 @@ def _import_failed(text: str, place: str, error: BaseException) -> TargetNotFoun
     """What importing it raised, with the user's part of the traceback."""
     described = traceback.TracebackException.from_exception(error)
     own = (__file__, "<frozen importlib")
-    described.stack[:] = [one for one in described.stack if not one.filename.startswith(own) and "importlib" not in one.filename]
+    described.stack[:] = [
+        one for one in described.stack if not one.filename.startswith(own) and "importlib" not in one.filename
+    ]
     listing = "".join(described.format()).rstrip()
     what = "has a syntax error" if isinstance(error, SyntaxError) else "cannot be imported"
     return TargetNotFound(target=text, reason=f"{place} {what}", advice=f"The code says:\n\n{listing}")
@@ -210,7 +222,9 @@ def _no_file(path: Path) -> str:
 def _near_file(path: Path) -> str:
     if not path.parent.is_dir():
         return _FORMS
-    names = [one.name for one in path.parent.iterdir() if one.suffix in (".py", _ARCHIVE) or is_package_folder(one)]
+    names = [
+        one.name for one in path.parent.iterdir() if one.suffix in (".py", _ARCHIVE) or is_package_folder(one)
+    ]
     near = get_close_matches(path.name, names, 1)
     return f"Did you mean {str(path.with_name(near[0]))!r}?" if near else _FORMS
 
@@ -218,13 +232,19 @@ def _near_file(path: Path) -> str:
 def _near_module(name: str) -> str:
     """The nearest module or package beside the program."""
     top = name.partition(".")[0]
-    names = [one.stem for one in Path.cwd().iterdir() if one.suffix == ".py" or (one / "__init__.py").is_file()]
+    names = [
+        one.stem for one in Path.cwd().iterdir() if one.suffix == ".py" or (one / "__init__.py").is_file()
+    ]
     near = get_close_matches(top, [*names, *sys.stdlib_module_names], 1)
     folders = [one.name for one in Path.cwd().iterdir() if is_package_folder(one)]
     as_folder = get_close_matches(name, folders, 1)
     if as_folder:
         return f"Did you mean the package folder ./{as_folder[0]}?"
-    return f"Did you mean {near[0]!r}?" if near else f"It is looked for in {str(Path.cwd())!r} and on sys.path. {_FORMS}"
+    return (
+        f"Did you mean {near[0]!r}?"
+        if near
+        else f"It is looked for in {str(Path.cwd())!r} and on sys.path. {_FORMS}"
+    )
 
 
 def _near_name(wanted: str, workflows: Mapping[str, Workflow], names: Iterable[str]) -> str:

@@ -64,7 +64,9 @@ def show_cursor() -> None:
 class LiveDisplay:
     """Redraws a few lines in place: one per task, then the whole, then the lanes."""
 
-    def __init__(self, lanes: Mapping[str, Lane], *, unit: str = "steps", console: Console | None = None) -> None:
+    def __init__(
+        self, lanes: Mapping[str, Lane], *, unit: str = "steps", console: Console | None = None
+    ) -> None:
         self._lanes = lanes
         self._unit = unit
         self._console = console or errors()
@@ -78,7 +80,9 @@ class LiveDisplay:
         self._progress = progress
         self._title = title
         self._began = time.monotonic()
-        self._live = Live(console=self._console, auto_refresh=False, transient=False, vertical_overflow="crop")
+        self._live = Live(
+            console=self._console, auto_refresh=False, transient=False, vertical_overflow="crop"
+        )
         self._live.start()
 
     def seen(self, rows: Sequence[EventRow]) -> None:
@@ -170,7 +174,11 @@ class LiveDisplay:
             if health.restarts:
                 words += f", {health.restarts} restarted"
             used.append(Text(words, style="cyan" if busy or health.running else "bright_black"))
-        return line + (Text(" · ", style="bright_black").join(used) if used else Text("none in use", style="bright_black"))
+        return line + (
+            Text(" · ", style="bright_black").join(used)
+            if used
+            else Text("none in use", style="bright_black")
+        )
 
 
 class PlainDisplay:
@@ -213,7 +221,9 @@ class PlainDisplay:
         left = progress.left()
         total = f"{progress.total}" if progress.is_total_known else f"{progress.total}+"
         more = f", {clock(left + 0.5)} left" if left is not None else ""
-        self._say(f"{progress.done}/{total} {self._unit}, {progress.rate():.0f}/s{more}, {progress.failed} failed")
+        self._say(
+            f"{progress.done}/{total} {self._unit}, {progress.rate():.0f}/s{more}, {progress.failed} failed"
+        )
 
     def note(self, text: str) -> None:
         self._say(text)
@@ -230,7 +240,15 @@ def _chosen(tasks: list[TaskProgress], running: set[str], room: int) -> list[Tas
     """The tasks worth a line when there is not room for all, in their order."""
 
     def rank(one: TaskProgress) -> int:
-        return 0 if one.name in running or one.failed else 1 if one.done and not one.is_over else 2 if not one.is_over else 3
+        return (
+            0
+            if one.name in running or one.failed
+            else 1
+            if one.done and not one.is_over
+            else 2
+            if not one.is_over
+            else 3
+        )
 
     wanted = {id(one) for one in sorted(tasks, key=rank)[:room]}
     return [one for one in tasks if id(one) in wanted]

@@ -31,7 +31,9 @@ def report(error: BaseException, *, debug: bool) -> None:
         click.echo("".join(traceback.format_exception(error)), err=True)
         return
     if isinstance(error, LanewayError):
-        click.echo(f"laneway: {error}  [{error.code}]" if "\n" not in str(error) else f"laneway: {error}", err=True)
+        click.echo(
+            f"laneway: {error}  [{error.code}]" if "\n" not in str(error) else f"laneway: {error}", err=True
+        )
         return
     sys.stderr.flush()
     click.echo(

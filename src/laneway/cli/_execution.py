@@ -88,11 +88,15 @@ async def _taken_up(
         if not same or msgspec.json.decode(row["context"]) != wanted:
             continue
         if row["version"] != runnable.plan.version:
-            say(f"run {row['id']} is unfinished, but the workflow has changed since; `--resume {row['id']}` goes on with it")
+            say(
+                f"run {row['id']} is unfinished, but the workflow has changed since; `--resume {row['id']}` goes on with it"
+            )
             continue
         handle = await engine.resume(row["id"], target)
         if engine.live(row["id"]) is not None:
-            say(f"going on with run {row['id']} from {ago(time.time() - row['created'])}; --new starts afresh")
+            say(
+                f"going on with run {row['id']} from {ago(time.time() - row['created'])}; --new starts afresh"
+            )
             return handle
     return None
 
@@ -102,9 +106,17 @@ def kept_items(driver: Driver, task: str | None = None) -> int:
     rows = driver.state.rows
     if task is None:
         mapped = {spec.id for spec in driver.plan.tasks if spec.each is not None}
-        kept = sum(1 for (name, item), row in rows.items() if row.status == "succeeded" and (item != NO_ITEM or name not in mapped))
+        kept = sum(
+            1
+            for (name, item), row in rows.items()
+            if row.status == "succeeded" and (item != NO_ITEM or name not in mapped)
+        )
         return kept
-    return sum(1 for (name, item), row in rows.items() if name == task and item != NO_ITEM and row.status == "succeeded")
+    return sum(
+        1
+        for (name, item), row in rows.items()
+        if name == task and item != NO_ITEM and row.status == "succeeded"
+    )
 
 
 async def drive(

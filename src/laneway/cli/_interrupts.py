@@ -15,7 +15,9 @@ from laneway.cli._errors import CANCELLED
 
 __all__ = ["Interrupts"]
 
-_SIGNALS = [one for one in (signal.SIGINT, getattr(signal, "SIGTERM", None), getattr(signal, "SIGHUP", None)) if one]
+_SIGNALS = [
+    one for one in (signal.SIGINT, getattr(signal, "SIGTERM", None), getattr(signal, "SIGHUP", None)) if one
+]
 _SAME_SECONDS = 0.1
 """Two signals within this time are one key press: a parent may pass on what the terminal sent to everybody."""
 

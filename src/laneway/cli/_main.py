@@ -26,13 +26,21 @@ class _Entry(NamedTuple):
 
 
 COMMANDS = {
-    "demo": _Entry("laneway.cli.demo:demo", "Audit a Python source tree on all cores, then show isolation.", "Start"),
+    "demo": _Entry(
+        "laneway.cli.demo:demo", "Audit a Python source tree on all cores, then show isolation.", "Start"
+    ),
     "run": _Entry("laneway.cli.run:run", "Run a workflow to its end.", "Start"),
-    "tasks": _Entry("laneway.cli.tasks:tasks", "Show a workflow's tasks, with the lane of each and why.", "Start"),
+    "tasks": _Entry(
+        "laneway.cli.tasks:tasks", "Show a workflow's tasks, with the lane of each and why.", "Start"
+    ),
     "runs": _Entry("laneway.cli.runs:runs", "List, show, watch and cancel runs.", "Look"),
     "doctor": _Entry("laneway.cli.doctor:doctor", "Show what this Python and this machine can do.", "Look"),
-    "package": _Entry("laneway.cli.package:package_group", "Make, build, verify and inspect packages.", "Packages"),
-    "completion": _Entry("laneway.cli.completion:completion", "Print the completion script for a shell.", "Set up"),
+    "package": _Entry(
+        "laneway.cli.package:package_group", "Make, build, verify and inspect packages.", "Packages"
+    ),
+    "completion": _Entry(
+        "laneway.cli.completion:completion", "Print the completion script for a shell.", "Set up"
+    ),
 }
 """Every command; the help texts are repeated here so that `laneway --help` imports none of them."""
 
@@ -42,7 +50,9 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All commands whose module is there."""
-        return [name for name, entry in COMMANDS.items() if find_spec(entry.home.partition(":")[0]) is not None]
+        return [
+            name for name, entry in COMMANDS.items() if find_spec(entry.home.partition(":")[0]) is not None
+        ]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A stand-in with name and help; the command itself is imported by `resolve_command`."""
@@ -51,7 +61,9 @@ class LazyGroup(click.Group):
             return None
         return click.Command(cmd_name, short_help=entry.help, help=entry.help)
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the arguments name, imported."""
         name, found, rest = super().resolve_command(ctx, args)
         if name is None or found is None:
@@ -65,7 +77,11 @@ class LazyGroup(click.Group):
         names = self.list_commands(ctx)
         width = max(len(name) for name in names)
         for section in dict.fromkeys(entry.section for entry in COMMANDS.values()):
-            rows = [(name.ljust(width), COMMANDS[name].help) for name in names if COMMANDS[name].section == section]
+            rows = [
+                (name.ljust(width), COMMANDS[name].help)
+                for name in names
+                if COMMANDS[name].section == section
+            ]
             if rows:
                 with formatter.section(section):
                     formatter.write_dl(rows)
@@ -80,7 +96,7 @@ class LazyGroup(click.Group):
         except KeyboardInterrupt:
             click.echo("laneway: stopped", err=True)
             ctx.exit(CANCELLED)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except click.ClickException, click.exceptions.Exit, click.Abort:
             raise
         except OSError as error:
             if error.errno == errno.EPIPE or isinstance(error, BrokenPipeError):
@@ -114,7 +130,9 @@ def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     epilog="`laneway COMMAND --help` tells more. Exit status: 0 succeeded, 1 failed, 2 usage, 3 cancelled, 4 suspended.",
 )
 @click.version_option(__version__, message=f"laneway {__version__} (Python {python_version()})")
-@click.option("--debug", is_flag=True, expose_value=False, callback=_set_debug, help="Show tracebacks of errors.")
+@click.option(
+    "--debug", is_flag=True, expose_value=False, callback=_set_debug, help="Show tracebacks of errors."
+)
 def laneway() -> None:
     """Laneway: an embedded, durable workflow engine for Python 3.14 and later."""
 

@@ -29,7 +29,11 @@ def _remember_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None
 def debug_option[F: Callable[..., Any]](function: F) -> F:
     """`--debug`, accepted after the command too."""
     option = click.option(
-        "--debug", is_flag=True, expose_value=False, callback=_remember_debug, help="Show tracebacks of errors."
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        callback=_remember_debug,
+        help="Show tracebacks of errors.",
     )
     return option(function)
 
@@ -85,7 +89,10 @@ def _document(text: str) -> dict[str, Any]:
             raw = Path(text[1:]).expanduser().read_bytes()
         except OSError as error:
             raise JsonUnreadable(
-                setting=source, expected="a readable file", reason=error.strerror or str(error), advice="Check its path."
+                setting=source,
+                expected="a readable file",
+                reason=error.strerror or str(error),
+                advice="Check its path.",
             ) from error
     try:
         found = msgspec.json.decode(raw)
@@ -102,12 +109,19 @@ def _document(text: str) -> dict[str, Any]:
     return found
 
 
-_KINDS = {list: "a list", str: "text", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
+_KINDS = {
+    list: "a list",
+    str: "text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+}
 
 
 def _value(text: str) -> Any:
     """A JSON value if the text is one, else the text."""
     try:
         return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError):
+    except msgspec.DecodeError, UnicodeError:
         return text

@@ -11,13 +11,30 @@ __all__ = ["Progress", "TaskProgress"]
 
 _SPAN = 5.0
 """Seconds over which the rate is measured."""
-_DONE = {"step_succeeded": "succeeded", "step_failed": "failed", "step_skipped": "skipped", "step_cancelled": "cancelled"}
+_DONE = {
+    "step_succeeded": "succeeded",
+    "step_failed": "failed",
+    "step_skipped": "skipped",
+    "step_cancelled": "cancelled",
+}
 
 
 class TaskProgress:
     """One task's steps."""
 
-    __slots__ = ("ended", "failed", "is_mapped", "is_over", "lane", "name", "retries", "skipped", "started", "succeeded", "total")
+    __slots__ = (
+        "ended",
+        "failed",
+        "is_mapped",
+        "is_over",
+        "lane",
+        "name",
+        "retries",
+        "skipped",
+        "started",
+        "succeeded",
+        "total",
+    )
 
     def __init__(self, name: str, lane: str, *, is_mapped: bool) -> None:
         self.name = name

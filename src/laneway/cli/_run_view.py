@@ -28,7 +28,9 @@ def show_run(record: Mapping[str, Any], result: RunResult, *, all_steps: bool) -
     console = screen.output()
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record["created"]))
     took = f", took {screen.seconds(record['ended'] - record['created'])}" if record["ended"] else ""
-    console.print(Text.assemble("run ", (result.id, "bold"), "  ", screen.status_text(result.status)), soft_wrap=True)
+    console.print(
+        Text.assemble("run ", (result.id, "bold"), "  ", screen.status_text(result.status)), soft_wrap=True
+    )
     for label, text in (
         ("workflow", result.workflow),
         ("from", record["reference"]),
@@ -77,9 +79,14 @@ def _lines(steps: list[StepResult], *, all_steps: bool) -> list[_Line]:
     for step in steps:
         if step.task in mapped and step.key is None and not step.error:
             continue  # a mapped task's own row says only that its items are over
-        name = step.task if step.key is None else f"{step.task}[{step.key}]" if all_steps else f"{step.task}[]"
+        name = (
+            step.task if step.key is None else f"{step.task}[{step.key}]" if all_steps else f"{step.task}[]"
+        )
         groups.setdefault(name, []).append(step)
-    lines = [_Line(f"{name[:-2]} × {len(found)}" if name.endswith("[]") else name, found) for name, found in groups.items()]
+    lines = [
+        _Line(f"{name[:-2]} × {len(found)}" if name.endswith("[]") else name, found)
+        for name, found in groups.items()
+    ]
     return sorted(lines, key=lambda line: line.began or float("inf"))
 
 
@@ -92,7 +99,9 @@ def _show_steps(record: Mapping[str, Any], steps: list[StepResult], *, all_steps
     has_timeline = console.is_terminal and console.width >= _TIMELINE_FROM
     first = min((line.began for line in lines if line.began), default=record["created"])
     span = max(max(line.ended for line in lines) - first, 1e-9)
-    columns = ["step", "status", "lane", "attempts", "began", "took", "work"] + (["timeline"] if has_timeline else [])
+    columns = ["step", "status", "lane", "attempts", "began", "took", "work"] + (
+        ["timeline"] if has_timeline else []
+    )
     rows: list[list[str | Text]] = []
     for line in lines:
         row: list[str | Text] = [
@@ -125,15 +134,21 @@ def _show_failures(steps: list[StepResult]) -> None:
         error = step.error or {}
         name = step.task if step.key is None else f"{step.task}[{step.key}]"
         console.print()
-        console.print(Text.assemble((name, "bold red"), f" failed ({error.get('kind', 'other')})"), soft_wrap=True)
+        console.print(
+            Text.assemble((name, "bold red"), f" failed ({error.get('kind', 'other')})"), soft_wrap=True
+        )
         text = error.get("traceback") or f"{error.get('type', '')}: {error.get('message', '')}"
         console.print(Text(screen.without_controls(str(text).rstrip())), soft_wrap=True)
         for attempt in step.attempts[:-1]:
             earlier = attempt.error or {}
             said = f"{earlier.get('type', '')}: {earlier.get('message', '')}" if earlier else attempt.status
-            console.print(Text(f"  attempt {attempt.number} before: {screen.without_controls(said)}"), soft_wrap=True)
+            console.print(
+                Text(f"  attempt {attempt.number} before: {screen.without_controls(said)}"), soft_wrap=True
+            )
     if len(failed) > _TRACEBACKS:
-        console.print(f"\nand {len(failed) - _TRACEBACKS} more failed steps; --steps lists them, --json has everything")
+        console.print(
+            f"\nand {len(failed) - _TRACEBACKS} more failed steps; --steps lists them, --json has everything"
+        )
 
 
 def _show_context(title: str, context: Mapping[str, Any]) -> None:

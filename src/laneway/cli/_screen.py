@@ -74,7 +74,9 @@ def print_json(value: Any, *, to: int | None = None) -> None:
         stream.write(data)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, right: Sequence[str] = ()) -> None:
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, right: Sequence[str] = ()
+) -> None:
     """A table on a terminal; in a pipe plain lines, aligned and never cut."""
     console = output()
     if console.is_terminal:

@@ -22,18 +22,33 @@ from laneway.engine.results import RunResult
 from laneway.settings import settings_from
 from laneway.targets import find_target
 
-__all__ = ["command_line", "run", "say_how_to_go_on", "show_context", "show_failure"]
+__all__ = ["command_line", "count_of", "run", "say_how_to_go_on", "show_context", "show_failure"]
 
 
 @click.command()
 @click.argument("target")
-@click.option("-c", "pairs", multiple=True, metavar="KEY=VALUE", help="Set one key of the context: JSON if it is, else text.")
-@click.option("--context", "document", metavar="JSON|@FILE|-", help="The context as a JSON object; - reads standard input.")
+@click.option(
+    "-c",
+    "pairs",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set one key of the context: JSON if it is, else text.",
+)
+@click.option(
+    "--context",
+    "document",
+    metavar="JSON|@FILE|-",
+    help="The context as a JSON object; - reads standard input.",
+)
 @click.option("--key", help="Idempotency key: a finished run of this key is shown, not run again.")
 @click.option("--resume", metavar="RUN", help="Go on with this unfinished run.")
-@click.option("--new", is_flag=True, help="Start afresh, even if a run of this target and context is unfinished.")
+@click.option(
+    "--new", is_flag=True, help="Start afresh, even if a run of this target and context is unfinished."
+)
 @store_option
-@click.option("--durability", type=click.Choice(["commit", "fsync", "exit"]), help="What committed steps survive.")
+@click.option(
+    "--durability", type=click.Choice(["commit", "fsync", "exit"]), help="What committed steps survive."
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Workers per package on isolated lanes.")
 @json_option
 @debug_option
@@ -69,7 +84,9 @@ async def _run(options: dict[str, Any], context: dict[str, Any]) -> Ended | None
 async def _within(options: dict[str, Any], context: dict[str, Any], interrupts: Interrupts) -> Ended:
     grace = settings_from().grace
     url = store_url(options["store"])
-    async with Engine(url, durability=options["durability"], workers=options["workers"], grace=grace) as engine:
+    async with Engine(
+        url, durability=options["durability"], workers=options["workers"], grace=grace
+    ) as engine:
         display = display_for(engine.lanes)
         target = await find_target(options["target"], engine.fleet)
         resume = None if options["resume"] is None else await full_id(engine.store, options["resume"])
@@ -92,7 +109,7 @@ async def _within(options: dict[str, Any], context: dict[str, Any], interrupts: 
 def _show(ended: Ended) -> None:
     """The result for people: one line, then the context or the failure."""
     result = ended.result
-    steps = len(result.steps)
+    steps = count_of(result)
     count = f"{steps} step{'s' if steps != 1 else ''}"
     took = screen.seconds(ended.seconds)
     if result.status == "interrupted":
@@ -115,7 +132,9 @@ def show_context(context: dict[str, Any]) -> None:
         if console.is_terminal:
             line = Text.assemble((f"  {key}", "bold"), " = ", text)
             if len(line) > 3 * console.width:
-                line = line[: 3 * console.width - 40] + Text(f" … {len(text)} characters", style="bright_black")
+                line = line[: 3 * console.width - 40] + Text(
+                    f" … {len(text)} characters", style="bright_black"
+                )
             console.print(line, soft_wrap=True)
         else:
             print(f"  {key} = {text}")
@@ -129,7 +148,9 @@ def show_failure(result: RunResult) -> None:
     where = task if error.get("key") is None else f"{task}[{error['key']}]"
     kind = error.get("kind", "other")
     console.print(
-        Text.assemble("run ", result.id, " ", ("failed", "bold red"), " at task ", (where, "bold"), f" ({kind})"),
+        Text.assemble(
+            "run ", result.id, " ", ("failed", "bold red"), " at task ", (where, "bold"), f" ({kind})"
+        ),
         soft_wrap=True,
     )
     message = error.get("message", "")
@@ -142,7 +163,7 @@ def show_failure(result: RunResult) -> None:
 
 def say_how_to_go_on(command: Sequence[str], result: RunResult, *, is_kept: bool) -> None:
     """After a stop: what was kept, and the exact command that goes on."""
-    done = sum(1 for one in result.steps if one.status == "succeeded")
+    done = count_of(result, "succeeded")
     steps = f"{done} step{'s' if done != 1 else ''}"
     console = screen.errors()
     if not is_kept:
@@ -150,6 +171,13 @@ def say_how_to_go_on(command: Sequence[str], result: RunResult, *, is_kept: bool
         return
     console.print(f"stopped: {steps} finished and kept. Go on with:", soft_wrap=True)
     console.print(f"  {shlex.join(command)}", soft_wrap=True)
+
+
+def count_of(result: RunResult, status: str | None = None) -> int:
+    """How many steps the run has, or has with that status; a mapped task counts by its items."""
+    mapped = {one.task for one in result.steps if one.key is not None}
+    steps = [one for one in result.steps if one.key is not None or one.task not in mapped]
+    return sum(1 for one in steps if status is None or one.status == status)
 
 
 def command_line() -> list[str]:

@@ -37,7 +37,9 @@ def runs() -> None:
 @runs.command("list")
 @click.option("--workflow", help="Only runs of this workflow.")
 @click.option("--status", type=click.Choice(_STATUSES), help="Only runs with this status.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many, newest first.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many, newest first."
+)
 @store_option
 @json_option
 @debug_option
@@ -71,7 +73,9 @@ def list_runs(workflow: str | None, status: str | None, limit: int, store: str |
     )
 
 
-async def _listed(store: str | None, workflow: str | None, status: str | None, limit: int) -> list[dict[str, Any]]:
+async def _listed(
+    store: str | None, workflow: str | None, status: str | None, limit: int
+) -> list[dict[str, Any]]:
     async with opened(store) as found:
         rows = await found.read("runs", workflow=workflow, status=status, limit=limit)
     hidden = ("context", "final")
@@ -143,7 +147,9 @@ def _event_line(event: Any) -> Text:
     error = event.data.get("error") or {}
     more = f": {error.get('type', '')}: {error.get('message', '')}" if error else ""
     style = {"failed": "red", "succeeded": "green", "retrying": "yellow"}.get(verb, "")
-    return Text.assemble((f"{moment} ", "bright_black"), f"{name} ", (verb, style), screen.without_controls(more))
+    return Text.assemble(
+        (f"{moment} ", "bright_black"), f"{name} ", (verb, style), screen.without_controls(more)
+    )
 
 
 @runs.command("cancel")

@@ -81,7 +81,9 @@ def _show(name: str, described: list[dict[str, Any]]) -> None:
     for one in described:
         console.print()
         kind = f"{'async ' if one['async'] else ''}{one['style']} style"
-        console.print(Text.assemble((one["id"], "bold cyan"), f"  {one['doc']}" if one["doc"] else ""), soft_wrap=True)
+        console.print(
+            Text.assemble((one["id"], "bold cyan"), f"  {one['doc']}" if one["doc"] else ""), soft_wrap=True
+        )
         lines = [
             ("lane", f"{one['lane']}: {one['reason']}" if one["reason"] else one["lane"]),
             ("after", ", ".join(one["dependencies"]) or "nothing"),
