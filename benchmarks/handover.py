@@ -1,6 +1,6 @@
-"""The interpreter lane against the standard pools: round trip of 1 KB from asyncio, tiny tasks per second, CPU on two cores.
+"""The lanes against the standard pools: round trip of 1 KB from asyncio, tiny tasks per second, CPU on two cores.
 
-Run: python benchmarks/handover.py [--json] [--no-pin]. Every figure is a ratio of runs that alternate, on the same core.
+Run: python benchmarks/handover.py [--json] [--no-pin]. Every ratio comes from runs that alternate on one core.
 """
 
 import argparse
@@ -16,17 +16,20 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import handover_tasks
-
+from benchmarks import handover_tasks
 from laneway.authoring import spec_of
 from laneway.lanes import Fleet, InterpreterLane, LoopLane, ProcessLane, ThreadLane
 from laneway.ports import Lane, StepOrder, Unit
 
 PAYLOAD = json.dumps({"data": "x" * 1000}).encode()
 UNIT = Unit(
-    key="module:handover_tasks", kind="module", entry="handover_tasks", inherited=tuple(sys.path), name="handover_tasks"
+    key="module:handover_tasks",
+    kind="module",
+    entry="handover_tasks",
+    inherited=tuple(sys.path),
+    name="handover_tasks",
 )
 
 
@@ -67,7 +70,8 @@ async def compare(rounds: int, pin: bool) -> dict[str, Any]:
         os.sched_setaffinity(0, cores[:1])
     fleet = Fleet(workers=2)
     lanes: dict[str, Lane] = {
-        lane.name: lane for lane in (LoopLane(fleet), ThreadLane(fleet), InterpreterLane(fleet), ProcessLane(fleet))
+        lane.name: lane
+        for lane in (LoopLane(fleet), ThreadLane(fleet), InterpreterLane(fleet), ProcessLane(fleet))
     }
     for lane in lanes.values():
         await lane.open()

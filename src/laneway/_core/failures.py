@@ -83,9 +83,7 @@ def failure_of(error: BaseException) -> Failure:
     try:
         record = _described(error, budget, set())
         record["traceback"] = _guarded(lambda: _formatted(error, chain=True), "")
-    except (
-        BaseException
-    ) as broken:  # a failure must not be lost because describing it failed (memory, recursion)
+    except BaseException as broken:  # noqa: BLE001 - no memory or stack left: the failure itself must not be lost
         return failure_record(
             kind_of(error), type(error).__name__, f"(could not be described: {type(broken).__name__})"
         )
@@ -106,7 +104,8 @@ def _described(error: BaseException, budget: list[int], seen: set[int]) -> Failu
     elif context is not None and not error.__suppress_context__ and id(context) not in seen and budget[0] > 0:
         record["context"] = _described(context, budget, seen)
     if isinstance(error, BaseExceptionGroup):
-        members = [one for one in error.exceptions if id(one) not in seen]
+        group: BaseExceptionGroup[Any] = error
+        members = [one for one in group.exceptions if id(one) not in seen]
         record["exceptions"] = [_described(one, budget, seen) for one in members if budget[0] > 0]
     return record
 
@@ -147,7 +146,7 @@ def _without_own_frames(described: Any, seen: set[int]) -> None:
 def _guarded(text: Callable[[], str], otherwise: str) -> str:
     try:
         found = text()
-    except BaseException:  # foreign __str__ methods may raise anything; the failure itself must survive
+    except BaseException:  # noqa: BLE001 - a foreign __str__ may raise anything; the failure must survive
         return otherwise
     if len(found) > _MAX_TEXT:
         half = _MAX_TEXT // 2

@@ -38,7 +38,7 @@ def _form(function: Any) -> bytes:
     if node is None:
         return _compiled(code)
     if not isinstance(node, ast.Lambda):
-        plain = {name: getattr(node, name) for name in node._fields}
+        plain: dict[str, Any] = {name: getattr(node, name) for name in node._fields}
         node = type(node)(**{**plain, "decorator_list": []})
     return ast.dump(node).encode("utf-8", "backslashreplace")
 
@@ -78,6 +78,8 @@ def _tree(file: str) -> ast.Module | None:
 
 def _compiled(code: CodeType) -> bytes:
     parts = [code.co_code, repr(code.co_names).encode(), repr(code.co_varnames).encode()]
-    for constant in code.co_consts:
-        parts.append(_compiled(constant) if isinstance(constant, CodeType) else repr(constant).encode())
+    parts.extend(
+        _compiled(constant) if isinstance(constant, CodeType) else repr(constant).encode()
+        for constant in code.co_consts
+    )
     return b"\0".join(parts)

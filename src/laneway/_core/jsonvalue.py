@@ -67,7 +67,7 @@ def has_wide_integer(value: Any, root: str) -> bool:
 
 
 def _holds(value: Any, depth: int) -> int:
-    kind = type(value)
+    kind: type[Any] = type(value)
     if kind is dict:
         if depth >= MAX_DEPTH:
             return _BAD
@@ -106,7 +106,7 @@ def _holds(value: Any, depth: int) -> int:
     return held
 
 
-def _leaf(value: Any, kind: type) -> int:
+def _leaf(value: Any, kind: type[Any]) -> int:
     if kind is str:
         return _GOOD if value.isascii() or _is_text(value) else _BAD
     if kind is int:
@@ -129,7 +129,7 @@ def _culprit(value: Any, root: str) -> JsonInvalid:
     waiting: list[tuple[Any, str, int]] = [(value, root, 0)]
     while waiting:
         value, path, depth = waiting.pop()
-        kind = type(value)
+        kind: type[Any] = type(value)
         if kind is dict or kind is list:
             if depth >= MAX_DEPTH:
                 short = f"{root}…{path[-60:]}" if len(path) > 120 else path
@@ -169,12 +169,12 @@ def _member(path: str, key: str) -> str:
 def _shown(value: Any) -> str:
     try:
         text = repr(value)
-    except Exception:  # a foreign __repr__ may do anything; the type is named all the same
+    except Exception:  # noqa: BLE001 - a foreign __repr__ may do anything; the type is named all the same
         return "?"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _what(value: Any, kind: type) -> str:
+def _what(value: Any, kind: type[Any]) -> str:
     if kind is float:
         return f"{value!r} (not a finite number)"
     if kind is int:
@@ -188,7 +188,7 @@ def _what(value: Any, kind: type) -> str:
     return f"{article} {kind.__name__}"
 
 
-def _advice(value: Any, kind: type) -> str:
+def _advice(value: Any, kind: type[Any]) -> str:
     if kind is float:
         return "Use None for a missing number."
     if kind is int:
@@ -209,16 +209,13 @@ def same(one: Any, other: Any) -> bool:
 
     Both values must have passed `check`.
     """
-    kind = type(one)
+    kind: type[Any] = type(one)
     if kind is not type(other):
         return False
     if kind is dict:
         if len(one) != len(other):
             return False
-        for key, value in one.items():
-            if key not in other or not same(value, other[key]):
-                return False
-        return True
+        return all(key in other and same(value, other[key]) for key, value in one.items())
     if kind is list:
-        return len(one) == len(other) and all(map(same, one, other))
+        return len(one) == len(other) and all(map(same, one, other, strict=True))
     return bool(one == other)

@@ -4,6 +4,7 @@ import io
 import os
 import threading
 from contextvars import ContextVar
+from typing import Any, TextIO
 
 __all__ = ["Capture", "attempt_output"]
 
@@ -24,7 +25,10 @@ class Capture(io.BufferedIOBase):
         self._recent = b""
         self.used = False
         """True when something was printed since `take`; read without the lock, so that silence costs nothing."""
-        self.stream = io.TextIOWrapper(self, encoding="utf-8", errors="backslashreplace", write_through=True)
+        binary: Any = self
+        self.stream: TextIO = io.TextIOWrapper(
+            binary, encoding="utf-8", errors="backslashreplace", write_through=True
+        )
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]  # any buffer
         """Take bytes; they leave with the next end of line."""

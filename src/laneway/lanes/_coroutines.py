@@ -1,4 +1,4 @@
-"""An event loop that a worker thread keeps, so that each coroutine does not pay for a new one. Standard library only."""
+"""An event loop that a thread keeps, so that no coroutine pays for a new one. Standard library only."""
 
 import asyncio
 from collections.abc import Coroutine

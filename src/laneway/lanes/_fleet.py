@@ -59,7 +59,8 @@ class Fleet:
         self._sweeper: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._empty: asyncio.Event | None = None
-        self._closed = False
+        self.closed = False
+        """True while no worker may be started."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -78,7 +79,7 @@ class Fleet:
         if self._loop is not loop:
             self._loop = loop
             self._empty = asyncio.Event()
-        self._closed = False
+        self.closed = False
 
     async def run(self, order: StepOrder, lane: str) -> Outcome:
         """Run an order where the lane's workers are; see `laneway.ports.Lane.run`."""
@@ -87,7 +88,7 @@ class Fleet:
             place = lane = "process"
         pool = self._pools.get((order.unit.key, place))
         if pool is None:
-            if self._closed:
+            if self.closed:
                 record = failure_record("lost_lane", "LaneError", f"the {lane} lane is closed")
                 return Outcome("failure", failure_body(record), lane=lane)
             pool = self._pool(order.unit, place)
@@ -109,16 +110,15 @@ class Fleet:
             `error` (a failure record or None) and `interpreter_refusal` (why the unit cannot load in an
             interpreter, or empty: then it was loaded in a process instead).
         """
-        if timeout is not None:
-            self.import_timeout = max(timeout, 0.001)
+        limit = self.import_timeout if timeout is None else timeout
         refusal = self.no_interpreters
         if not refusal:
-            answer = await self._describe(unit, "interpreter")
+            answer = await self._describe(unit, "interpreter", limit)
             error = answer["error"]
             if error is None or "does not support loading in subinterpreters" not in error["message"]:
                 return {**answer, "interpreter_refusal": ""}
             refusal = self._refusals[unit.key] = error["message"]
-        return {**await self._describe(unit, "process"), "interpreter_refusal": refusal}
+        return {**await self._describe(unit, "process", limit), "interpreter_refusal": refusal}
 
     def refused(self, unit: Unit) -> str | None:
         """What loading the unit in an interpreter said, if it said no."""
@@ -129,8 +129,10 @@ class Fleet:
         """Why a unit cannot be loaded in an interpreter, as far as that is known; else empty."""
         return self.no_interpreters or self._refusals.get(unit.key, "")
 
-    async def _describe(self, unit: Unit, place: str) -> dict[str, Any]:
-        outcome = await self._pool(unit, place).run(None, place)
+    async def _describe(self, unit: Unit, place: str, limit: float) -> dict[str, Any]:
+        pool = self._pool(unit, place)
+        pool.import_timeout = limit
+        outcome = await pool.run(None, place)
         found: dict[str, Any] = decode(outcome.body)
         if outcome.kind in ("failure", "stopped"):
             return {"tasks": [], "workflows": [], "error": found}
@@ -175,7 +177,8 @@ class Fleet:
     def _sweep(self) -> None:
         self._sweeper = None
         before = self.loop.time() - self.idle_timeout
-        if any([pool.close_idle(before) for pool in self._pools.values()]):
+        left = [pool.close_idle(before) for pool in self._pools.values()]
+        if any(left):
             self._sweeper = self.loop.call_later(self.idle_timeout / 2, self._sweep)
 
     def describe(self, lane: str) -> list[dict[str, Any]]:
@@ -231,9 +234,9 @@ class Fleet:
 
     async def close(self, *, grace: float) -> None:
         """Stop everything: idle workers at once, busy ones after `grace` seconds, by force. Idempotent."""
-        if self._closed or self._loop is None:
+        if self.closed or self._loop is None:
             return
-        self._closed = True
+        self.closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
@@ -247,6 +250,8 @@ class Fleet:
             await asyncio.wait(busy, timeout=grace)
         for pool in self._pools.values():
             pool.close_idle(float("inf"))
+        for pool in self._pools.values():
+            pool.pump()  # what still waits is told that the lanes are closed
         for host in list(self._hosts):
             if not host.workers:
                 host.close()

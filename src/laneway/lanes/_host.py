@@ -1,9 +1,10 @@
 """The disposable process around workers: a script without imports from Laneway, so that it starts fast.
 
-Usage: python -I -S _host.py SOCKET LANEWAY_PARENT. The engine sends one message per worker over the socket, with the
-worker's four descriptors. When the socket closes, the engine is gone and so is this process.
+Usage: python -I -S _host.py SOCKET LANEWAY_PARENT ENGINE_PID. The engine sends one message per worker over the
+socket, with the worker's four descriptors. When the socket closes, the engine is gone and so is this process.
 """
 
+import _interpreters
 import _socket
 import _thread
 import faulthandler
@@ -11,6 +12,11 @@ import os
 import signal
 import struct
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from socket import socket
+    from typing import Any
 
 BOOT = """
 import sys
@@ -25,13 +31,15 @@ sys.meta_path.insert(0, LanewayFinder)
 from laneway.lanes._shim import serve
 serve({setup!r}, {fds!r})
 """
+"""What a worker runs first: it finds `laneway` and nothing else of the engine's site-packages."""
 
 PR_SET_PDEATHSIG = 1
 
 
-def receive(link):
+def receive(link: socket) -> tuple[str, tuple[int, ...]] | None:
     """One message: four bytes of length, JSON, and the descriptors that came along. None at the end."""
-    head, fds = b"", []
+    head = b""
+    fds: tuple[int, ...] = ()
     while len(head) < 4:
         data, extra, _, _ = link.recvmsg(4 - len(head), _socket.CMSG_SPACE(16))
         if not data:
@@ -47,57 +55,55 @@ def receive(link):
         if not data:
             return None
         body += data
-    return body.decode(), tuple(fds)
+    return body.decode(), fds
 
 
-def die_with_parent(parent):
+def die_with_parent(parent: int) -> None:
     """Ask Linux to kill this process when the engine dies, also while C code keeps every thread from running."""
     try:
-        import _ctypes
+        import _ctypes  # noqa: PLC0415 - not every build has it
 
-        _ctypes.call_function(
-            _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl"), (PR_SET_PDEATHSIG, int(signal.SIGKILL))
-        )
+        library: Any = None  # the process itself
+        prctl = _ctypes.dlsym(_ctypes.dlopen(library, 0), "prctl")
+        _ctypes.call_function(prctl, (PR_SET_PDEATHSIG, int(signal.SIGKILL)))
     except ImportError, OSError, AttributeError, TypeError:
         return  # the socket's end does the same a little later
     if os.getppid() != parent:
         os._exit(0)
 
 
-def run_interpreter(boot, fds):
-    """Serve one worker in an interpreter of its own, on this thread, until its order pipe closes."""
-    import _interpreters
+def say(text: str) -> None:
+    """Tell the engine something for people: it keeps the last of what this process prints."""
+    os.write(2, f"{text}\n".encode("utf-8", "replace"))
 
+
+def run_interpreter(boot: str, fds: tuple[int, ...]) -> None:
+    """Serve one worker in an interpreter of its own, on this thread, until its order pipe closes."""
     number = _interpreters.create("isolated", reqrefs=False)
     try:
         failed = _interpreters.exec(number, boot)
         if failed is not None:
-            os.write(2, f"worker ended: {failed.formatted}\n".encode("utf-8", "replace"))
+            say(f"worker ended: {failed.formatted}")
     finally:
         for fd in fds:
-            try:
-                os.close(fd)
-            except OSError:
-                continue
+            os.close(fd)
         try:
             _interpreters.destroy(number)
-        except (
-            Exception
-        ) as error:  # task code may have left threads behind: the host is thrown away as a whole later
-            os.write(2, f"interpreter not destroyed: {error}\n".encode("utf-8", "replace"))
+        except Exception as error:  # noqa: BLE001 - task code left threads behind; the whole host goes later
+            say(f"interpreter not destroyed: {error}")
 
 
-def watch(link):
+def watch(link: socket) -> None:
     """End the process as soon as the engine is gone."""
     while receive(link) is not None:
         continue
     os._exit(0)
 
 
-def main():
+def main() -> None:
     """Serve workers until the engine closes the socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    link = _socket.socket(fileno=int(sys.argv[1]))
+    link: Any = _socket.socket(fileno=int(sys.argv[1]))
     home, parent = sys.argv[2], int(sys.argv[3])
     die_with_parent(parent)
     faulthandler.enable(all_threads=False)

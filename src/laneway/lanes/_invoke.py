@@ -19,7 +19,7 @@ type Encode = Callable[[Any, str], bytes]
 def call(
     spec: TaskSpec, function: Callable[..., Any], payload: bytes, decode: Decode, encode: Encode
 ) -> tuple[str, bytes]:
-    """Run a plain function once: kind of outcome (`value`, `patch`, `skipped`) and body. Raises what the task raises."""
+    """Run a function once: kind of outcome (`value`, `patch`, `skipped`) and body. Raises what the task raises."""
     values = decode(payload)
     if spec.has_condition and not wanted(spec, function, values):
         return "skipped", b""
@@ -46,9 +46,8 @@ def _body(
             return "value", encode(returned, "result")
         return "patch", encode(_patch(spec, given["context"], returned, decode(payload)), "result")
     except JsonInvalid as refused:
-        raise JsonInvalid(
-            path=f"task {spec.id!r}: {refused.path}", what=refused.what, advice=refused.advice
-        ) from None
+        fields = refused.fields
+        raise JsonInvalid(**{**fields, "path": f"task {spec.id!r}: {fields['path']}"}) from None
 
 
 class Context(dict[str, Any]):
@@ -91,15 +90,15 @@ def wanted(spec: TaskSpec, function: Callable[..., Any], payload: dict[str, Any]
     condition = condition_of(function)
     if condition is None:
         return True
-    code = getattr(condition, "__code__", None)
+    code: Any = getattr(condition, "__code__", None)
     if code is None:
         return bool(condition(payload))
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     if names == ("context",):
         return bool(condition(Context(payload)))
-    defaults = condition.__defaults__ or ()  # type: ignore[attr-defined]  # it has code, so it is a function
+    defaults = condition.__defaults__ or ()
     optional = names[code.co_argcount - len(defaults) : code.co_argcount] + tuple(
-        condition.__kwdefaults__ or ()  # type: ignore[attr-defined]  # as above
+        condition.__kwdefaults__ or ()
     )
     return bool(condition(**_bound(f"{spec.id} (when=)", names, optional, payload)))
 

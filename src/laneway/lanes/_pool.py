@@ -25,7 +25,7 @@ _AHEAD = 64
 _FLOOR_SECONDS = 0.000016
 _REAP_SECONDS = 0.25
 """How long after a worker's pipe closed its host may take to be seen dead."""
-_KINDS = frames.KINDS
+_KINDS: Any = {**frames.KINDS, frames.DESCRIBED: "value"}
 _numbers = itertools.count(1)
 
 
@@ -45,6 +45,7 @@ class Pool:
         self.retiring = False
         self.restarts = 0
         self.crashed_loads = 0
+        self.import_timeout: float = fleet.import_timeout
 
     # Handing out ---------------------------------------------------------------------------------------------
 
@@ -168,6 +169,9 @@ class Pool:
 
     def start(self, *, exclusive: bool = False) -> Worker | None:
         """Start a worker; with `exclusive` in a host of its own."""
+        if self.fleet.closed:
+            self._fail_waiting(failure_record("lost_lane", "LaneError", "the engine is closing its lanes"))
+            return None
         host: Host | None = None
         name = f"{self.place}-{next(_numbers)}"
         shell = "process" if self.place == "process" or self.fleet.refusal_of(self.unit) else "interpreter"
@@ -198,14 +202,14 @@ class Pool:
             )
             return None
         self.workers.append(worker)
-        worker.timer = self.loop.call_later(self.fleet.import_timeout, self._import_too_long, worker)
+        worker.timer = self.loop.call_later(self.import_timeout, self._import_too_long, worker)
         return worker
 
     def _name(self) -> str:
         return self.unit.name or self.unit.entry
 
     def _import_too_long(self, worker: Worker) -> None:
-        limit = self.fleet.import_timeout
+        limit = self.import_timeout
         worker.host.dump()
         message = f"importing {self._name()} took longer than {limit:g} s, so its worker was stopped"
         self._fail_waiting(failure_record("timeout", "TimeoutError", message), loading=worker)
@@ -296,14 +300,14 @@ class Pool:
                 output,
             )
         return Outcome(
-            _KINDS.get(kind, "value"),
+            _KINDS[kind],
             body,
             started,
             duration,
             flight.lane,
             worker.name,
             flight.rung,
-            output,  # type: ignore[arg-type]  # names of kinds
+            output,
         )
 
     def _settle(self, flight: Flight, outcome: Outcome) -> None:

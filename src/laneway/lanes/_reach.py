@@ -12,7 +12,7 @@ def unreachable(unit: Unit, task: TaskSpec) -> str | None:
     if "<lambda>" in qualname:
         return "it is a lambda, which a worker cannot import: write a def at the top level of a module"
     if "<locals>" in qualname:
-        return "it is defined inside another function, which a worker cannot import: move it to the top level of a module"
+        return "it is defined inside another function, which a worker cannot import: move it to a module's top level"
     if module == "__main__" and unit.kind != "script":
         return "it was typed at a prompt or in a notebook, which a worker cannot import: put it into a file"
     if task.file.startswith("<"):

@@ -2,7 +2,7 @@
 
 import os
 from _json import encode_basestring, encode_basestring_ascii, make_encoder, make_scanner
-from typing import Any
+from typing import Any, ClassVar
 
 from laneway._core.failures import failure_of, failure_record
 from laneway._core.jsonvalue import check
@@ -20,12 +20,14 @@ class _Rules:
     parse_float = float
     parse_int = int
     parse_constant = float
-    memo: dict[str, str] = {}
+    memo: ClassVar[dict[str, str]] = {}
 
 
-_scan = make_scanner(_Rules)
-_plain = make_encoder(None, None, encode_basestring_ascii, None, ":", ",", False, False, False)
-_wide = make_encoder(None, None, encode_basestring, None, ":", ",", False, False, False)
+_RULES: Any = _Rules
+_NOTHING: Any = None
+_scan = make_scanner(_RULES)
+_plain = make_encoder(None, _NOTHING, encode_basestring_ascii, None, ":", ",", False, False, False)
+_wide = make_encoder(None, _NOTHING, encode_basestring, None, ":", ",", False, False, False)
 
 
 def decode(data: bytes) -> Any:
@@ -60,9 +62,7 @@ def record_of(error: BaseException) -> bytes:
     try:
         return _encoded(failure_of(error))
     except BaseException as broken:  # noqa: BLE001 - no memory or no stack left: say at least what it was
-        return _encoder.encode(
-            failure_record("other", type(error).__name__, f"({type(broken).__name__})")
-        ).encode()
+        return _encoded(failure_record("other", type(error).__name__, f"({type(broken).__name__})"))
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The worker loop: reads orders, calls tasks, writes outcomes. In an interpreter or a process; standard library only."""
+"""The worker loop: reads orders, calls tasks, writes outcomes. Standard library only."""
 
 import sys
 import threading
