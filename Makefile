@@ -14,7 +14,7 @@ BIN = $(VENV)/bin
 CODE = $(wildcard src tests benchmarks examples)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup services check-fmt fmt lint typecheck contracts bench docs lock clean
+.PHONY: help demo test setup services check-fmt fmt lint typecheck bench docs lock clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -38,10 +38,8 @@ fmt: setup ## format the code
 check-fmt: setup ## check the formatting
 	@$(BIN)/ruff format --check $(CODE)
 
-lint: setup contracts ## check the code's style and its import contracts
+lint: setup ## check the code's style and its import contracts
 	@$(BIN)/ruff check $(CODE)
-
-contracts: setup
 	@$(BIN)/lint-imports --no-logo --cache-dir .import_linter_cache
 
 typecheck: setup ## check the types with mypy and basedpyright
