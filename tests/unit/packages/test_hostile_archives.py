@@ -8,8 +8,8 @@ import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
+import hostile_packages as hostile
 import pytest
-from tests.unit.packages import hostile
 
 from laneway._core.errors import ArchiveRefused, ManifestInvalid, PackageUnreadable, SignatureRefused
 from laneway.packages import PackageCache, Trust, open_package, verify_archive
