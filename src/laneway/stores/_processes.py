@@ -30,8 +30,12 @@ def is_gone(engine: EngineCard, *, beside: EngineCard) -> bool:
 
 def booted_apart(engine: EngineCard, *, beside: EngineCard) -> bool:
     """Whether the two were started by different boots of a machine: a local file's other engine is gone then."""
-    one, other = engine.host.partition("/")[0], beside.host.partition("/")[0]
-    return "-" in one and "-" in other and one != other
+    one, found, _ = engine.host.partition(_NAMESPACE)
+    other, also, _ = beside.host.partition(_NAMESPACE)
+    return bool(found and also) and one != other
+
+
+_NAMESPACE = "/pid:["
 
 
 def _host() -> str:

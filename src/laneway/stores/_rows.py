@@ -89,7 +89,9 @@ def signal_answer(signal: Signal) -> dict[str, Any]:
     return {"name": signal.name, "value": signal.value, "at": signal.at}
 
 
-def event_of(seq: int, run: bytes, kind: str, task: str | None, item: int, at: float, data: bytes | None) -> Event:
+def event_of(
+    seq: int, run: bytes, kind: str, task: str | None, item: int, at: float, data: bytes | None
+) -> Event:
     """An event as readers see it."""
     decoded = {} if data is None else msgspec.json.decode(data, type=dict[str, Any])
     return Event(seq, str(UUID(bytes=run)), kind, task, None if item == NO_ITEM else item, at, decoded)

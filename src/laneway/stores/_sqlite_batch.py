@@ -23,7 +23,7 @@ class Batch:
         for answered in self.answers:
             answered(failure)
 
-    def split(self) -> list["Batch"]:
+    def split(self) -> list[Batch]:
         """The same in batches of one."""
         singles: list[Batch] = []
         for submission in self.submissions:

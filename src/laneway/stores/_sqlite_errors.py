@@ -12,7 +12,10 @@ _ADVICE = {
         "the file or its folder is read-only",
         "Make both writable: SQLite needs to create files beside the database.",
     ),
-    sqlite3.SQLITE_CANTOPEN: ("the file cannot be opened", "Check that the folder exists and may be written to."),
+    sqlite3.SQLITE_CANTOPEN: (
+        "the file cannot be opened",
+        "Check that the folder exists and may be written to.",
+    ),
     sqlite3.SQLITE_CORRUPT: (
         "the file is damaged",
         "Stop all programs that use it and restore a backup, or recover it with `sqlite3 FILE .recover`.",

@@ -116,7 +116,11 @@ class DatabaseFile:
 
     def _connected(self) -> sqlite3.Connection:
         return sqlite3.connect(
-            self.path, isolation_level=None, check_same_thread=False, timeout=self._busy, cached_statements=256
+            self.path,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=self._busy,
+            cached_statements=256,
         )
 
     def _migrate(self, connection: sqlite3.Connection) -> None:

@@ -37,6 +37,7 @@ def leave(sql: Statements, engine: str) -> Job:
 
 def claim(
     sql: Statements,
+    url: str,
     card: EngineCard,
     clock: Clock,
     run: bytes | None,
@@ -56,8 +57,7 @@ def claim(
             found = [row[0] for row in rows]
         else:
             found = [run] if _is_free(connection, sql, run, gone, reopen=reopen) else []
-        if found:
-            _hold_lease(connection, sql, card.id, now)
+        _hold_lease(connection, sql, url, card.id, now)
         taken: list[SavedRun] = []
         for one in found:
             connection.execute(sql["run_take"], (card.id, one))
@@ -80,10 +80,10 @@ def _is_free(
     return (engine is None or engine in gone) and (reopen or status not in ENDED)
 
 
-def _hold_lease(connection: sqlite3.Connection, sql: Statements, engine: str, now: float) -> None:
+def _hold_lease(connection: sqlite3.Connection, sql: Statements, url: str, engine: str, now: float) -> None:
     found = connection.execute(sql["engine_expires"], (engine,)).fetchone()
     if found is None:
-        raise StoreFenced(engine=engine, store="")
+        raise StoreFenced(engine=engine, store=url)
     if found[0] < now + 1:
         connection.execute(sql["engine_renew"], (now + 5.0, engine))
 
@@ -205,7 +205,13 @@ def _engines(sql: Statements, card: EngineCard, clock: Clock) -> Job:
     def job(connection: sqlite3.Connection) -> list[dict[str, Any]]:
         now = clock()
         return [
-            {"id": one.id, "host": one.host, "pid": one.pid, "left": expires - now, "gone": _is_dead(one, expires, card, now) and one.id != card.id}
+            {
+                "id": one.id,
+                "host": one.host,
+                "pid": one.pid,
+                "left": expires - now,
+                "gone": one.id != card.id and _is_dead(one, expires, card, now),
+            }
             for one, expires in _cards(connection.execute(sql["engines"]))
         ]
 

@@ -94,7 +94,8 @@ def _sizes(connection: sqlite3.Connection, sql: Statements, url: str) -> Answers
     names = ("runs", "steps", "events", "artifacts", "artifact_bytes", "documents")
     answer = dict(zip(names, connection.execute(sql["sizes"]).fetchone(), strict=True))
     page, pages, free = (
-        connection.execute(f"pragma {name}").fetchone()[0] for name in ("page_size", "page_count", "freelist_count")
+        connection.execute(f"pragma {name}").fetchone()[0]
+        for name in ("page_size", "page_count", "freelist_count")
     )
     return [{**answer, "file_bytes": page * pages, "free_bytes": page * free}]
 

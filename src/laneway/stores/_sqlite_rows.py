@@ -23,7 +23,7 @@ def record_of(row: Sequence[Any]) -> RunRecord:
     """A run from the columns that all statements select in one order."""
     parent = None if row[16] is None else Parent(row[16], row[17], row[18])
     tags = {} if row[20] is None else msgspec.json.decode(row[20], type=dict[str, str])
-    return RunRecord(*row[:13], False, row[13], row[14], row[15], parent, row[19], tags)
+    return RunRecord._make((*row[:13], False, row[13], row[14], row[15], parent, row[19], tags))
 
 
 def admit(
@@ -46,7 +46,9 @@ def admit(
         if one.key is not None:  # the next one may ask for the same key
             connection.execute(sql["run_insert"], inserts.pop())
         if one.tags:
-            connection.executemany(sql["tag_insert"], [(name, value, one.run) for name, value in one.tags.items()])
+            connection.executemany(
+                sql["tag_insert"], [(name, value, one.run) for name, value in one.tags.items()]
+            )
         if one.steps:
             connection.executemany(sql["step_write"], [row._replace(run=one.run) for row in one.steps])
     connection.executemany(sql["run_insert"], inserts)
@@ -63,7 +65,9 @@ def _columns(one: Submission, engine: str) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _known(connection: sqlite3.Connection, sql: Statements, submission: Submission) -> RunRecord | KeyReused | None:
+def _known(
+    connection: sqlite3.Connection, sql: Statements, submission: Submission
+) -> RunRecord | KeyReused | None:
     """The run that has the submission's key, the refusal if it is another workflow's, or None."""
     found = connection.execute(sql["run_by_key"], (submission.key,)).fetchone()
     if found is None:
@@ -78,6 +82,7 @@ def reopen(connection: sqlite3.Connection, sql: Statements, engine: str, transit
     if reopening is None:
         return
     connection.execute(sql["run_reopen"], (reopening.context, transition.run, engine))
+    connection.execute(sql["wishes_done"], (transition.run,))
     forget = [(transition.run, task, item) for task, item in reopening.forget]
     connection.executemany(sql["step_forget"], forget)
 
@@ -124,4 +129,6 @@ def find_ended(connection: sqlite3.Connection, sql: Statements, steps: Sequence[
             break
     else:
         row = steps[0]
-    raise StepEnded(task=row.task if row.item == NO_ITEM else f"{row.task}[{row.item}]", run=str(UUID(bytes=row.run)))
+    raise StepEnded(
+        task=row.task if row.item == NO_ITEM else f"{row.task}[{row.item}]", run=str(UUID(bytes=row.run))
+    )

@@ -206,7 +206,9 @@ class Writer:
         """Everything that goes into one commit."""
         sql = self._sql
         self._check_lease(connection)
-        answers = rows.admit(connection, sql, self.engine, [one for batch in batches for one in batch.submissions])
+        answers = rows.admit(
+            connection, sql, self.engine, [one for batch in batches for one in batch.submissions]
+        )
         transitions = [one for batch in batches for one in batch.transitions]
         ends = []
         for one in transitions:
@@ -262,7 +264,9 @@ def _roll_back(connection: sqlite3.Connection) -> None:
 
 
 def _settle(
-    batches: list[Batch], failure: BaseException | None, answers: list[tuple[asyncio.Future[RunRecord], Any]] | None
+    batches: list[Batch],
+    failure: BaseException | None,
+    answers: list[tuple[asyncio.Future[RunRecord], Any]] | None,
 ) -> None:
     for future, answer in answers or ():
         _resolve(future, answer)

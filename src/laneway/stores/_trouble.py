@@ -9,7 +9,9 @@ class RecordRefused(StoreError):
     """The store cannot hold a record, such as one that is too large. Nothing of its transition was written."""
 
     code = "LW-STORE-008"
-    template = "store {store} cannot hold a record of run {run}: {reason}. Make the values smaller or plainer."
+    template = (
+        "store {store} cannot hold a record of run {run}: {reason}. Make the values smaller or plainer."
+    )
 
 
 class StepEnded(StoreError):

@@ -1,5 +1,6 @@
 """The SQLite store: one file, WAL, one writer thread with group commit, readers on connections of their own."""
 
+
 import asyncio
 import sqlite3
 import time
@@ -140,12 +141,14 @@ class SqliteStore:
     ) -> list[SavedRun]:
         wanted = None if run is None else run_id(run)
         found: list[SavedRun] = await self._do(
-            jobs.claim(self._sql, self._card, self._clock, wanted, workflows, limit, reopen=reopen)
+            jobs.claim(self._sql, self.url, self._card, self._clock, wanted, workflows, limit, reopen=reopen)
         )
         return found
 
     async def renew(self, *, lease: float) -> list[Wish]:
-        wishes: list[Wish] = await self._do(jobs.renew(self._sql, self.url, self._card.id, self._clock, lease))
+        wishes: list[Wish] = await self._do(
+            jobs.renew(self._sql, self.url, self._card.id, self._clock, lease)
+        )
         return wishes
 
     async def ask(self, run: str, wish: str, *, name: str = "", value: bytes | None = None) -> Standing:
@@ -156,7 +159,9 @@ class SqliteStore:
         answer: Standing = standing
         return answer
 
-    async def keep(self, kind: str, name: str, body: bytes | None, *, version: int | None = None) -> int | None:
+    async def keep(
+        self, kind: str, name: str, body: bytes | None, *, version: int | None = None
+    ) -> int | None:
         kept: int | None = await self._do(jobs.keep(self._sql, kind, name, body, version))
         return kept
 

@@ -1,1 +1,1 @@
-"""What tests of Laneway, of its plug-ins and of programs that use it may build on."""
+"""For tests of programs and plug-ins: suites that stores and lanes must pass, a clock to turn, points to crash at."""
