@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import sys
+import sysconfig
 from typing import Any
 
 from laneway.compat.review_names import MODULES
@@ -17,10 +18,12 @@ _MOST_IMPORTED = 20
 _SHOWN = 6
 _ELSEWHERE = frozenset({*sys.stdlib_module_names, *sys.builtin_module_names, *MODULES, "__main__"})
 """Not looked up: the standard library, and what it once had, which the review reports."""
+_INSTALLED = [*sys.path, sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+"""A worker sees its package's own dependencies only; what this environment has is looked up all the same."""
 
 
 def cross_check(folder: str, files: list[File]) -> dict[str, Any]:
-    """Modules that are imported and nowhere to be found, cycles of imports at the top level, and who is imported most.
+    """Modules that are imported and not installed here, cycles of imports at the top level, and who is imported most.
 
     Only top-level names are looked up in the interpreter, without importing anything.
     """
@@ -92,7 +95,7 @@ def _local(target: str, modules: dict[str, File]) -> str | None:
 def _is_known(top: str, known: dict[str, bool]) -> bool:
     if top not in known:
         try:
-            known[top] = importlib.machinery.PathFinder.find_spec(top) is not None
+            known[top] = importlib.machinery.PathFinder.find_spec(top, _INSTALLED) is not None
         except ImportError, ValueError:
             known[top] = False
     return known[top]

@@ -181,10 +181,6 @@ def _top(
                 f"{function['name']}() has complexity {function['complexity']}, nesting {function['nesting']}"
             )
             top.append(_item("complexity", function, f"{detail}, {function['length']} lines"))
-    top += [
-        _item("missing-import", missing, f"imports {missing['module']}, which cannot be found")
-        for missing in [one for one in checked["missing"] if not _is_test(one["path"])][:1]
-    ]
     for cycle in checked["cycles"][:1]:
         place = {"path": cycle["path"], "line": cycle["line"], "severity": "note"}
         top.append(

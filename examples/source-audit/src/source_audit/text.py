@@ -48,7 +48,10 @@ def markdown_report(rank: dict[str, Any]) -> str:
             [[_code(one["path"]), one["missing"], one["public"]] for one in rank["undocumented"]],
         ),
         "\n## Imports\n",
-        *(f"- {_code(one['module'])} cannot be found ({_place(one)})" for one in rank["imports"]["missing"]),
+        *(
+            f"- {_code(one['module'])} is not installed here ({_place(one)})"
+            for one in rank["imports"]["missing"]
+        ),
         *(
             f"- {one['size']} modules import each other: {_safe(one['chain'])}"
             for one in rank["imports"]["cycles"]
