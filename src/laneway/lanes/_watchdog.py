@@ -91,6 +91,7 @@ class Watchdog:
                 return False
             self._fired = self.must_end = True
             self._raise(self._thread, AttemptStopped)
+        self.cancel(number)  # wakes an event loop that waits, so that the exception arrives
         return True
 
     def _stack(self) -> str:

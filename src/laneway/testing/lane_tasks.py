@@ -119,8 +119,8 @@ async def not_json_async(which: str) -> Any:
 @task
 def prints(data: str) -> int:
     """Print to both streams."""
-    print(f"out {data}")
-    print(f"err {data}", file=sys.stderr)
+    print(f"out {data}")  # noqa: T201 - what is captured
+    print(f"err {data}", file=sys.stderr)  # noqa: T201 - what is captured
     return 1
 
 

@@ -1,0 +1,132 @@
+"""The stop table: what happens to attempts that do not end by themselves, on every lane."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from laneway.lanes import Fleet, InterpreterLane, LoopLane, ProcessLane, ThreadLane
+from laneway.ports import Lane, Outcome
+from laneway.testing.lanes import order_for
+
+LIMIT = 0.3
+ENDED_WITHIN = LIMIT + 3.0
+
+# Case: the rung that ends it on (interpreter, process).
+ISOLATED = {
+    "cooperative": "ask",
+    "endless_loop": "interrupt",
+    "swallows_everything": "interrupt",
+    "stubborn_coroutine": "interrupt",
+    "sleeps": "kill",
+    "reads_socket": "kill",
+    "catastrophic_expression": "kill",
+    "long_c_call": "kill",
+    "deadlocked": "kill",
+    "stubborn_child": "kill",
+}
+ON_THREADS = {
+    "cooperative": "ask",
+    "endless_loop": "quarantine",
+    "sleeps": "quarantine",
+    "deadlocked": "quarantine",
+}
+
+
+@pytest.fixture(params=["interpreter", "process"])
+async def lane(request: pytest.FixtureRequest) -> AsyncIterator[Lane]:
+    fleet = Fleet(workers=2)
+    lane: Lane = InterpreterLane(fleet) if request.param == "interpreter" else ProcessLane(fleet)
+    await lane.open()
+    yield lane
+    await lane.close(grace=2)
+
+
+def is_time_out(outcome: Outcome) -> bool:
+    return outcome.kind == "failure" and json.loads(outcome.body)["kind"] == "timeout"
+
+
+@pytest.mark.parametrize("case", list(ISOLATED))
+async def test_attempt_is_over_soon_after_its_limit_whatever_it_does(lane: Lane, case: str) -> None:
+    await lane.run(order_for(lane, "echo", {"data": 0}))
+    begun = time.monotonic()
+    outcome = await lane.run(order_for(lane, case, {"seconds": 60}, timeout=LIMIT))
+    spent = time.monotonic() - begun
+    assert is_time_out(outcome), outcome
+    assert spent < ENDED_WITHIN, spent
+    rungs = ["ask", "interrupt", "kill"]
+    assert rungs.index(outcome.stopped_by) <= rungs.index(ISOLATED[case]), outcome.stopped_by
+    following = await lane.run(order_for(lane, "echo", {"data": "next"}))
+    assert following.body == b'"next"'
+
+
+async def test_siblings_of_a_killed_worker_lose_nothing(lane: Lane) -> None:
+    await asyncio.gather(*(lane.run(order_for(lane, "cooperative", {"seconds": 0.2})) for _ in range(2)))
+    stuck = asyncio.ensure_future(lane.run(order_for(lane, "sleeps", {"seconds": 60}, timeout=LIMIT)))
+    others = [
+        asyncio.ensure_future(lane.run(order_for(lane, "cooperative", {"seconds": 0.4}))) for _ in range(6)
+    ]
+    outcomes = await asyncio.gather(*others)
+    assert [outcome.body for outcome in outcomes] == [b'"ran through"'] * 6
+    assert (await stuck).stopped_by == "kill"
+
+
+async def test_program_stays_responsive_while_an_attempt_is_killed(lane: Lane) -> None:
+    await lane.run(order_for(lane, "echo", {"data": 0}))
+    running = asyncio.ensure_future(lane.run(order_for(lane, "long_c_call", {"seconds": 60}, timeout=LIMIT)))
+    longest, last = 0.0, time.monotonic()
+    while not running.done():
+        await asyncio.sleep(0.01)
+        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+    assert is_time_out(running.result())
+    assert longest < 0.5, longest
+
+
+async def test_cancelling_ends_a_stuck_attempt_and_says_how(lane: Lane) -> None:
+    await lane.run(order_for(lane, "echo", {"data": 0}))
+    running = asyncio.ensure_future(lane.run(order_for(lane, "sleeps", {"seconds": 60})))
+    await asyncio.sleep(0.2)
+    begun = time.monotonic()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await running
+    assert time.monotonic() - begun < 3
+    assert caught.value.stopped_by == "kill"  # type: ignore[attr-defined]  # added by the lane
+
+
+@pytest.mark.parametrize("case", list(ON_THREADS))
+async def test_thread_that_cannot_be_stopped_is_quarantined_and_replaced(case: str) -> None:
+    fleet = Fleet(workers=1)
+    lane = ThreadLane(fleet, threads=1, grace=0.1)
+    await lane.open()
+    outcome = await lane.run(order_for(lane, case, {"seconds": 3}, timeout=0.2))
+    assert is_time_out(outcome)
+    assert outcome.stopped_by == ON_THREADS[case]
+    following = await lane.run(order_for(lane, "echo", {"data": 1}))
+    assert following.body == b"1"
+    assert lane.health().quarantined == (1 if ON_THREADS[case] == "quarantine" else 0)
+    await lane.close(grace=0.1)
+
+
+async def test_exhausted_quarantine_refuses_with_the_reason() -> None:
+    fleet = Fleet(workers=1)
+    lane = ThreadLane(fleet, threads=1, quarantine=0, grace=0.05)
+    await lane.open()
+    assert (
+        await lane.run(order_for(lane, "sleeps", {"seconds": 3}, timeout=0.05))
+    ).stopped_by == "quarantine"
+    refused = await lane.run(order_for(lane, "echo", {"data": 1}))
+    assert refused.kind == "failure"
+    assert "stuck" in json.loads(refused.body)["message"]
+    await lane.close(grace=0.1)
+
+
+async def test_stubborn_coroutine_on_the_loop_is_asked_again_until_it_ends() -> None:
+    lane = LoopLane(Fleet(workers=1))
+    await lane.open()
+    outcome = await lane.run(order_for(lane, "stubborn_coroutine", {"seconds": 60}, timeout=LIMIT))
+    assert is_time_out(outcome)
+    assert outcome.stopped_by == "ask"
+    await lane.close(grace=1)
