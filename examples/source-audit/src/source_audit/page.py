@@ -256,7 +256,8 @@ def _imports(rank: dict[str, Any]) -> str:
     parts: list[str] = []
     if found["missing"]:
         items = "".join(
-            f"<li><code>{_text(one['module'])}</code> is not installed here: {_place(one['path'], one['line'], {})}</li>"
+            f"<li><code>{_text(one['module'])}</code> is not installed here: "
+            f"{_place(one['path'], one['line'], {})}</li>"
             for one in found["missing"]
         )
         parts.append(f"<ul>{items}</ul>")
