@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from laneway._core.errors import TargetNotFound
 from laneway._core.fingerprint import fingerprint_of
-from laneway._core.model import TaskSpec, WorkflowSpec
+from laneway._core.model import TaskSpec
 from laneway.authoring import Workflow, spec_of
 from laneway.engine.target import Target
 from laneway.packages import chosen_workflow, open_package, workflows_of
@@ -55,7 +55,7 @@ async def find_target(text: str, fleet: Discovers) -> Target:
         return await _in_package(path, name, fleet)
     place, _, attribute = text.rpartition(":") if _has_attribute(text) else (text, "", "")
     if place.endswith(".py"):
-        return _in_file(text, Path(place).expanduser(), attribute)
+        return _in_file(text, place, attribute)
     return _in_module(text, place, attribute)
 
 
@@ -91,13 +91,14 @@ async def _in_package(path: Path, name: str | None, fleet: Discovers) -> Target:
     seconds = float(dict(unit.limits).get("import_seconds", _IMPORT_SECONDS))
     answer = await fleet.discover(unit, timeout=seconds)
     workflow = chosen_workflow(package, workflows_of(package, answer), name)
-    return Target(workflow, unit, f"{path.absolute()}#{workflow.name}")
+    return Target(workflow, unit, f"{package.archive or package.root}#{workflow.name}")
 
 
 # ---- files and modules
 
 
-def _in_file(text: str, path: Path, attribute: str) -> Target:
+def _in_file(text: str, place: str, attribute: str) -> Target:
+    path = Path(place).expanduser()
     if not path.is_file():
         raise TargetNotFound(target=text, reason=_no_file(path), advice=_near_file(path))
     file = path.resolve()

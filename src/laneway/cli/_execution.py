@@ -89,7 +89,8 @@ async def _taken_up(
             continue
         if row["version"] != runnable.plan.version:
             say(
-                f"run {row['id']} is unfinished, but the workflow has changed since; `--resume {row['id']}` goes on with it"
+                f"run {row['id']} is unfinished, but the workflow has changed since; "
+                f"`--resume {row['id']}` goes on with it"
             )
             continue
         handle = await engine.resume(row["id"], target)
@@ -106,12 +107,11 @@ def kept_items(driver: Driver, task: str | None = None) -> int:
     rows = driver.state.rows
     if task is None:
         mapped = {spec.id for spec in driver.plan.tasks if spec.each is not None}
-        kept = sum(
+        return sum(
             1
             for (name, item), row in rows.items()
             if row.status == "succeeded" and (item != NO_ITEM or name not in mapped)
         )
-        return kept
     return sum(
         1
         for (name, item), row in rows.items()
@@ -153,13 +153,7 @@ async def drive(
         if waiting.done():
             progress.look(time.monotonic())
             return Ended(await waiting, was_stopped=False, seconds=time.monotonic() - began)
-        running = len(driver.running)
-        display.note(
-            f"stopping: {running} running step{'s have' if running != 1 else ' has'} {grace:g} s to end; "
-            "Ctrl-C again stops at once"
-            if running
-            else "stopping"
-        )
+        display.note(f"stopping: running steps have {grace:g} s to end; Ctrl-C again stops at once")
         display.update()
         await engine.close(grace=grace)
         try:

@@ -127,7 +127,8 @@ def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="`laneway COMMAND --help` tells more. Exit status: 0 succeeded, 1 failed, 2 usage, 3 cancelled, 4 suspended.",
+    epilog="`laneway COMMAND --help` tells more. "
+    "Exit status: 0 succeeded, 1 failed, 2 usage, 3 cancelled, 4 suspended.",
 )
 @click.version_option(__version__, message=f"laneway {__version__} (Python {python_version()})")
 @click.option(

@@ -1,16 +1,14 @@
 """`laneway demo`: a real job on all cores that survives being stopped and killed, then isolation shown."""
 
 import asyncio
-import sys
 import sysconfig
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import rich_click as click
-from rich.text import Text
 
-from laneway._core.errors import RunFailed, TargetNotFound
+from laneway._core.errors import TargetNotFound
 from laneway.app import Engine
 from laneway.cli import _screen as screen
 from laneway.cli._demo_parts import Comparison, compared, example, seconds_by_lane, writable_copy
@@ -56,7 +54,7 @@ class _Audit(NamedTuple):
 @json_option
 @debug_option
 @click.pass_context
-def demo(ctx: click.Context, path: Path | None, as_json: bool, **options: Any) -> None:
+def demo(ctx: click.Context, /, path: Path | None, as_json: bool, **options: Any) -> None:
     """Audit a Python source tree on all cores, then show isolation.
 
     PATH is a folder or file; by default the standard library of this Python. Stop it with Ctrl-C or kill it, and the

@@ -53,7 +53,7 @@ __all__ = ["command_line", "count_of", "run", "say_how_to_go_on", "show_context"
 @json_option
 @debug_option
 @click.pass_context
-def run(ctx: click.Context, as_json: bool, **options: Any) -> None:
+def run(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
     """Run a workflow to its end.
 
     TARGET is module:workflow, file.py:workflow, a package folder or a .lane file, with #workflow where it has several.

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
 import rich_click as click
@@ -178,9 +179,16 @@ async def _cancelled(store: str | None, run: str) -> str:
             return status
     async with Engine(store_url(store), grace=0) as engine:
         await engine.cancel(wanted)
-        until = time.monotonic() + _SETTLE_SECONDS
-        while (status := await _status(engine.store, wanted)) not in ENDED and time.monotonic() < until:
-            await asyncio.sleep(_POLL_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_SECONDS):
+                return await _ended(engine.store, wanted)
+        return await _status(engine.store, wanted)
+
+
+async def _ended(store: Store, run: str) -> str:
+    """The run's final status, once it has one."""
+    while (status := await _status(store, run)) not in ENDED:  # noqa: ASYNC110 - a file sends no events
+        await asyncio.sleep(_POLL_SECONDS)
     return status
 
 
