@@ -1,0 +1,25 @@
+"""Real packages with real libraries for the tests that need them."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from laneway.packages import PackageCache
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="session")
+def uv() -> Path:
+    """uv from the search path, or the one that set-up keeps in the project."""
+    found = shutil.which("uv") or str(ROOT / ".tools/bin/uv")
+    if not os.access(found, os.X_OK):
+        pytest.skip("uv is not on this machine")
+    return Path(found)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> PackageCache:
+    return PackageCache(tmp_path / "cache")
