@@ -8,7 +8,7 @@ import msgspec
 from laneway._core.context import decode_object
 from laneway._core.events import EventRow
 from laneway._core.failures import Failure, failure_record, kind_of
-from laneway._core.records import StepRow, Transition
+from laneway._core.records import NO_ITEM, StepRow, Transition
 
 __all__ = [
     "EVENT_OF",
@@ -20,6 +20,7 @@ __all__ = [
     "attempted",
     "ended",
     "failed_before",
+    "failure_of_row",
     "joined",
     "noted",
     "plain_row",
@@ -142,6 +143,14 @@ def noted(attempt: int, error: bytes | None, **more: Any) -> bytes:
     full = msgspec.json.decode(error, type=dict[str, Any])
     short = {"kind": full.get("kind"), "type": full.get("type"), "message": full.get("message")}
     return _encode({"attempt": attempt, "error": short, **more})
+
+
+def failure_of_row(row: StepRow) -> dict[str, Any]:
+    """A failed step's error as its run reports it: the failure record plus the task and its map key."""
+    error: dict[str, Any] = {"task": row.task, "key": None if row.item == NO_ITEM else row.item}
+    if row.error is not None:
+        error.update(msgspec.json.decode(row.error, type=dict[str, Any]))
+    return {"kind": "other", "message": "", "traceback": "", **error}
 
 
 def history(row: StepRow) -> bytes | None:

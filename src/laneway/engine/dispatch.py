@@ -5,41 +5,15 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-import msgspec
-
 from laneway import aio
-from laneway._core.context import join_object
+from laneway._core.changes import Change, ended_before
 from laneway._core.errors import ContextConflict, StoreError, StoreUnavailable
-from laneway._core.events import EventRow
 from laneway._core.failures import MissingKey
 from laneway._core.plan import Plan
-from laneway._core.records import NO_ITEM, RunEnd, StepRow, Transition
+from laneway._core.records import NO_ITEM, RunEnd, Transition
 from laneway._core.retry import delay_before
-from laneway._core.rows import (
-    EVENT_OF,
-    STATUS_OF,
-    STOPPED,
-    UPSTREAM,
-    UPSTREAM_DATA,
-    Ended,
-    attempted,
-    ended,
-    failed_before,
-    joined,
-    noted,
-    plain_row,
-)
-from laneway._core.transitions import (
-    TERMINAL,
-    MapState,
-    RunState,
-    final_context,
-    items_of,
-    payload_of,
-    settle,
-    verdict,
-)
-from laneway.engine.results import failure_of
+from laneway._core.rows import STATUS_OF, Ended, attempted, ended, failed_before, joined
+from laneway._core.transitions import MapState, RunState, payload_of
 from laneway.engine.surroundings import Surroundings, log
 from laneway.ports import Lane, Outcome, StepOrder, Unit
 
@@ -102,7 +76,7 @@ class Driver:
         """Start those tasks; of a restored run, what goes on."""
         self._go_on(ready)
         if self.state.left == 0 and self.end is None:
-            self._write([], [], ())
+            self._write(self._change())
 
     async def wait(self) -> str:
         """The run's final status, once it is durable.
@@ -124,33 +98,9 @@ class Driver:
             return
         self.stopping = "cancel"
         await self._stop_tasks()
-        now = self._around.now()
-        steps = [
-            plain_row(
-                self.run,
-                task,
-                item,
-                "cancelled",
-                attempt=1,
-                started=since,
-                duration=now - since,
-                error=STOPPED,
-            )
-            for (task, item), since in self.running.items()
-        ]
-        status = self.state.status
-        steps += [
-            plain_row(self.run, name, NO_ITEM, "cancelled", error=STOPPED)
-            for index, name in enumerate(self.plan.names)
-            if status[index] == "pending" and (name, NO_ITEM) not in self.running
-        ]
-        events = [
-            EventRow(self.run, "step_cancelled", row.task, row.item, now) for row in steps if row.started
-        ]
-        events.append(EventRow(self.run, "run_cancelled", None, NO_ITEM, now))
-        self.end = RunEnd("cancelled", now, join_object(final_context(self.state)), None)
-        self.state.rows.update({(row.task, row.item): row for row in steps})
-        self._hand_over(Transition(self.run, steps, events, self.end), ())
+        change = self._change()
+        change.cancelled(self.running)
+        self._hand_over(change)
         await self.wait()
 
     async def shut_down(self, grace: float) -> None:
@@ -211,47 +161,29 @@ class Driver:
 
     # ---- from ready to running
 
+    def _change(self) -> Change:
+        return Change(self.run, self.state, self._around.now())
+
     def _go_on(self, ready: Sequence[int]) -> None:
         """Open the tasks that became ready. What ends right there (an empty list) is written by itself."""
-        steps: list[StepRow] = []
-        events: list[EventRow] = []
+        change: Change | None = None
         opening = list(ready)
         while opening:
-            opening += self._open(opening.pop(0), steps, events)
-        if steps:
-            self._write(steps, events, ())
+            index = opening.pop(0)
+            if self.plan.tasks[index].each is None:
+                self._enqueue(index, NO_ITEM, None)
+                continue
+            change = change or self._change()
+            mapped = change.open_map(index)
+            if mapped is None:
+                opening += change.ready
+                change.ready = []
+            else:
+                self._feed(index, mapped)
+        if change is not None and change.steps:
+            self._write(change)
         if self._ready:
             self._pump()
-
-    def _open(self, index: int, steps: list[StepRow], events: list[EventRow]) -> list[int]:
-        """Make a task's step, or the steps of its items, ready to launch; returns what its end makes possible."""
-        if self.plan.tasks[index].each is None:
-            self._enqueue(index, NO_ITEM, None)
-            return []
-        try:
-            mapped = MapState(items_of(self.state, index))
-        except (MissingKey, TypeError, ContextConflict) as error:
-            return self._close_task(index, "failed", failed_before(error), steps, events)
-        self.state.maps[index] = mapped
-        if self.state.rows:
-            self._recall(index, mapped)
-        if mapped.left == 0:
-            return self._close_map(index, mapped, steps, events)
-        self._feed(index, mapped)
-        return []
-
-    def _recall(self, index: int, mapped: MapState) -> None:
-        """Take the items that were recorded before a restart."""
-        for number in range(len(mapped.items)):
-            row = self._ended_before(index, number)
-            if row is not None:
-                mapped.results[number] = row.patch if row.status == "succeeded" else None
-                mapped.failed += row.status == "failed"
-                mapped.left -= 1
-
-    def _ended_before(self, index: int, item: int) -> StepRow | None:
-        row = self.state.rows.get((self.plan.names[index], item))
-        return row if row is not None and row.status in TERMINAL and row.status != "cancelled" else None
 
     def _feed(self, index: int, mapped: MapState) -> None:
         """Keep a window of a mapped task's items on their way."""
@@ -259,7 +191,7 @@ class Driver:
         while mapped.next < len(mapped.items) and mapped.under_way < window:
             number = mapped.next
             mapped.next += 1
-            if self.kept and self._ended_before(index, number) is not None:
+            if self.kept and ended_before(self.state, index, number) is not None:
                 continue
             mapped.under_way += 1
             self._enqueue(index, number, mapped.items[number])
@@ -345,120 +277,54 @@ class Driver:
         """Record an outcome and, once that is durable, go on with what it makes possible."""
         spec = self.plan.tasks[index]
         name = spec.id
-        rows = self.state.rows
-        before = rows.get((name, item))
+        before = self.state.rows.get((name, item))
         attempt = 1 if before is None else before.attempt + 1
         parts = ended(outcome.kind, outcome.body, name, mapped=item != NO_ITEM)
         if parts.error is not None and attempt <= spec.retries:
             self._retry(index, item, value, outcome, attempt, parts)
             return
-        status = STATUS_OF[outcome.kind]
-        row = rows[name, item] = attempted(
-            self.run, name, item, status, attempt, outcome, parts, before, None
-        )
-        if parts.error is not None and self.state.failed is None:
-            self.state.failed = row
-        steps = [row]
-        now = self._around.now()
-        events = [EventRow(self.run, EVENT_OF[status], name, item, now, noted(attempt, parts.error))]
-        if item == NO_ITEM:
-            self.state.patches[index] = parts.patch
-            ready = self._settle(index, status, steps, events)
-        else:
-            ready = self._advance_map(index, item, status, parts, steps, events)
-        self._write(steps, events, ready)
-
-    def _advance_map(
-        self, index: int, item: int, status: str, parts: Ended, steps: list[StepRow], events: list[EventRow]
-    ) -> list[int]:
-        mapped = self.state.maps[index]
-        mapped.results[item] = parts.stored if status == "succeeded" else None
-        mapped.items[item] = b""
-        mapped.failed += status == "failed"
-        mapped.left -= 1
-        mapped.under_way -= 1
-        if mapped.left == 0:
-            return self._close_map(index, mapped, steps, events)
-        if mapped.next < len(mapped.items):
+        change = self._change()
+        row = attempted(self.run, name, item, STATUS_OF[outcome.kind], attempt, outcome, parts, before, None)
+        change.step(index, row, parts)
+        mapped = self.state.maps.get(index)
+        if mapped is not None and mapped.next < len(mapped.items):
             self._feed(index, mapped)
             self._pump()
-        return []
-
-    def _close_map(
-        self, index: int, mapped: MapState, steps: list[StepRow], events: list[EventRow]
-    ) -> list[int]:
-        self.state.patches[index] = {self.plan.names[index]: mapped.joined()}
-        del self.state.maps[index]
-        return self._close_task(index, "failed" if mapped.failed else "succeeded", None, steps, events)
-
-    def _close_task(
-        self, index: int, status: str, error: bytes | None, steps: list[StepRow], events: list[EventRow]
-    ) -> list[int]:
-        """End a task that has no single outcome: a mapped one, or one whose list is not there."""
-        name = self.plan.names[index]
-        row = self.state.rows[name, NO_ITEM] = plain_row(self.run, name, NO_ITEM, status, error=error)
-        if error is not None and self.state.failed is None:
-            self.state.failed = row
-        steps.append(row)
-        events.append(EventRow(self.run, EVENT_OF[status], name, NO_ITEM, self._around.now()))
-        return self._settle(index, status, steps, events)
-
-    def _settle(self, index: int, status: str, steps: list[StepRow], events: list[EventRow]) -> list[int]:
-        """Mark a task as over, with rows for what is skipped by that; returns what can start."""
-        ready, skipped = settle(self.state, index, status)
-        for one in skipped:
-            name = self.plan.names[one]
-            row = self.state.rows[name, NO_ITEM] = plain_row(
-                self.run, name, NO_ITEM, "skipped", error=UPSTREAM
-            )
-            steps.append(row)
-            events.append(EventRow(self.run, "step_skipped", name, NO_ITEM, events[0].at, UPSTREAM_DATA))
-        return ready
+        self._write(change)
 
     def _retry(
         self, index: int, item: int, value: bytes | None, outcome: Outcome, attempt: int, parts: Ended
     ) -> None:
         name = self.plan.names[index]
         delay = delay_before(attempt + 1, self._around.spread())
-        now = self._around.now()
+        change = self._change()
         before = self.state.rows.get((name, item))
-        row = attempted(self.run, name, item, "waiting", attempt, outcome, parts, before, now + delay)
-        self.state.rows[name, item] = row
-        data = noted(attempt, parts.error, next=now + delay)
-        self._hand_over(
-            Transition(self.run, [row], [EventRow(self.run, "step_retrying", name, item, now, data)]), ()
-        )
+        row = attempted(self.run, name, item, "waiting", attempt, outcome, parts, before, change.now + delay)
+        change.waiting(row)
+        self._hand_over(change)
         self._later(delay, index, item, value)
 
     # ---- to the store
 
-    def _write(self, steps: list[StepRow], events: list[EventRow], ready: Sequence[int]) -> None:
+    def _write(self, change: Change) -> None:
         """Hand a change to the store, with the run's end in the same transaction when all its tasks are over."""
-        if self.state.left == 0 and self.end is None:
-            status = verdict(self.state)
-            error = None
-            if status == "failed":
-                failed = self.state.failed or next(
-                    one for one in self.state.rows.values() if one.status == "failed"
-                )
-                error = msgspec.json.encode(failure_of(failed))
-            now = self._around.now()
-            self.end = RunEnd(status, now, join_object(final_context(self.state)), error)
-            events.append(EventRow(self.run, f"run_{status}", None, NO_ITEM, now))
-            self._hand_over(Transition(self.run, steps, events, self.end), ready)
-        else:
-            self._hand_over(Transition(self.run, steps, events, None), ready)
+        if self.end is None:
+            change.end_if_over()
+        self._hand_over(change)
 
-    def _hand_over(self, transition: Transition, ready: Sequence[int]) -> None:
+    def _hand_over(self, change: Change) -> None:
+        transition = change.transition()
+        if transition.end is not None:
+            self.end = transition.end
         if self._deferred is not None:
             self._deferred.append(transition)
             if transition.end is None:
                 self._around.tell(transition.events)
-                self._go_on(ready)
+                self._go_on(change.ready)
                 return
             transition = joined(self._deferred)
         self._writes += 1
-        self._store(transition, ready)
+        self._store(transition, change.ready)
 
     def _store(self, transition: Transition, ready: Sequence[int], troubled: bool = False) -> None:
         """Make it durable, however long that takes: a failed write is told and tried again, never dropped."""

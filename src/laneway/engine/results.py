@@ -9,7 +9,7 @@ import msgspec
 from laneway._core.errors import RunFailed
 from laneway._core.records import NO_ITEM, StepRow
 
-__all__ = ["Attempt", "RunResult", "StepResult", "failure_of", "result_of"]
+__all__ = ["Attempt", "RunResult", "StepResult", "result_of"]
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -126,14 +126,6 @@ class RunResult:
 
 
 _STATUS_TEXT = {"failed": "failed", "cancelled": "was cancelled"}
-
-
-def failure_of(row: StepRow) -> dict[str, Any]:
-    """A failed step's error as the run reports it: the failure record plus the task and its map key."""
-    error: dict[str, Any] = {"task": row.task, "key": None if row.item == NO_ITEM else row.item}
-    if row.error is not None:
-        error.update(msgspec.json.decode(row.error, type=dict[str, Any]))
-    return {"kind": "other", "message": "", "traceback": "", **error}
 
 
 def step_of(row: StepRow) -> StepResult:
