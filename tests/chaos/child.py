@@ -1,0 +1,64 @@
+"""One life of a program that the kill campaign ends: runs the whole workload, or goes on with it."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from typing import Any
+
+from tests.chaos.workload import FLOWS, plan_of_runs
+
+from laneway import Engine
+from laneway.stores.sqlite import SqliteStore
+from laneway.testing.crash_points import CrashPoints
+
+
+class CrashingLane:
+    """A lane that reaches a point after each outcome, before the engine sees it."""
+
+    def __init__(self, lane: Any, points: CrashPoints) -> None:
+        self._lane = lane
+        self._points = points
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lane, name)
+
+    async def run(self, order: Any) -> Any:
+        outcome = await self._lane.run(order)
+        self._points("outcome")
+        return outcome
+
+
+async def main(options: argparse.Namespace) -> None:
+    points = CrashPoints(options.point, options.number) if options.point else None
+    engine = Engine(options.store, grace=0)
+    if points is not None and options.store.startswith("sqlite"):
+        engine.store = SqliteStore(
+            options.store.removeprefix("sqlite:///"), durability=options.durability, hook=points
+        )
+    async with engine:
+        if points is not None:
+            engine.lanes = {name: CrashingLane(lane, points) for name, lane in engine.lanes.items()}
+            engine.listen(lambda _: points("told"))
+        os.write(1, b"started\n")
+
+        async def whole(key: str, flow: str, size: int) -> tuple[str, Any]:
+            context = {"log": options.log, "name": key, "size": size}
+            result = await engine.run(FLOWS[flow], context, key=key, check=False)
+            return key, {"status": result.status, "context": result.context}
+
+        done = await asyncio.gather(*[whole(*one) for one in plan_of_runs(options.rounds)])
+    sys.stdout.write(json.dumps(dict(done)) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("store")
+    parser.add_argument("log")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--point", default="")
+    parser.add_argument("--number", type=int, default=1)
+    parser.add_argument("--durability", default="commit")
+    asyncio.run(main(parser.parse_args()))
