@@ -115,9 +115,13 @@ class Fleet:
         if not refusal:
             answer = await self._describe(unit, "interpreter", limit)
             error = answer["error"]
-            if error is None or "does not support loading in subinterpreters" not in error["message"]:
+            if error is None or not _may_be_the_interpreter(error):
                 return {**answer, "interpreter_refusal": ""}
-            refusal = self._refusals[unit.key] = error["message"]
+            second = await self._describe(unit, "process", limit)
+            if second["error"] is not None and "subinterpreter" not in error["message"]:
+                return {**answer, "interpreter_refusal": ""}
+            self._refusals[unit.key] = error["message"]
+            return {**second, "interpreter_refusal": error["message"]}
         return {**await self._describe(unit, "process", limit), "interpreter_refusal": refusal}
 
     def refused(self, unit: Unit) -> str | None:
@@ -266,6 +270,11 @@ class Fleet:
                     host.kill(host)
                 await asyncio.wait_for(self._empty.wait(), 5.0)
         self._pools.clear()
+
+
+def _may_be_the_interpreter(error: dict[str, Any]) -> bool:
+    """True where a process may load what an interpreter could not: a refused extension module, a crash."""
+    return error["type"] == "ImportError" or error["kind"] == "lost_lane"
 
 
 def _no_interpreters(wish: bool | str) -> str:

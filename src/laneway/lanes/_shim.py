@@ -9,6 +9,7 @@ from typing import Any
 from laneway._core.model import TaskSpec
 from laneway.authoring import AttemptStopped, cancellation_probe, spec_of
 from laneway.lanes import _frames as frames
+from laneway.lanes._absent import install
 from laneway.lanes._capture import Capture
 from laneway.lanes._invoke import call, call_async
 from laneway.lanes._load import describe, enter, resolve, undescribed
@@ -182,6 +183,7 @@ class Worker:
 def serve(setup_text: str, fds: tuple[int, int, int, int]) -> None:
     """Everything a worker does, from its set-up to the end of its order pipe."""
     setup = decode(setup_text.encode())
+    install()
     worker = Worker(setup, fds)
     sys.stdout = worker.capture.stream
     sys.stderr = worker.capture.stream
