@@ -1,10 +1,11 @@
 """What the demo is made of: where its examples are, and a fair measure of one interpreter alone."""
 
+import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,7 +17,7 @@ from laneway.engine.results import RunResult
 __all__ = ["Comparison", "ExampleMissing", "compared", "example", "seconds_by_lane", "writable_copy"]
 
 _INLINE_SECONDS = 2.0
-_FEWEST_FILES = 20
+_FEWEST_FILES = 200
 
 _INLINE = """
 import json, sys, time
@@ -26,13 +27,13 @@ from source_audit.measure import measure_file
 paths = json.load(sys.stdin)
 measure_file(paths[0])
 began = time.perf_counter()
-count = size = 0
+count = 0
 for path in paths:
-    size += measure_file(path)["bytes"]
+    measure_file(path)
     count += 1
     if time.perf_counter() - began > limit:
         break
-print(json.dumps({"files": count, "bytes": size, "seconds": time.perf_counter() - began}))
+print(json.dumps([count, time.perf_counter() - began]))
 """
 
 
@@ -44,19 +45,23 @@ class ExampleMissing(LanewayError):
 
 
 class Comparison(NamedTuple):
-    """The same analysis on the interpreter lane and in one plain interpreter. Sizes in bytes, times in seconds."""
+    """The same analysis on the interpreter lane and in one plain interpreter; times in seconds."""
 
-    lane_files: int
-    lane_bytes: int
+    files: int
     lane_seconds: float
-    inline_files: int
-    inline_bytes: int
+    """Wall time for all files on the lane, starting its workers included."""
+    sample_files: int
+    sample_seconds: float
+    """Wall time for the sample in one plain interpreter."""
     inline_seconds: float
+    """What one interpreter needs for all files: the sample's time, in the proportion of the work on the lane."""
+    load: float
+    """The machine's load average when the lane was done."""
 
     @property
     def speedup(self) -> float:
-        """How much more source the lane gets through per second."""
-        return (self.lane_bytes / self.lane_seconds) / (self.inline_bytes / self.inline_seconds)
+        """How many times faster the lane is."""
+        return self.inline_seconds / self.lane_seconds
 
 
 def example(name: str) -> Path:
@@ -94,10 +99,9 @@ def seconds_by_lane(result: RunResult) -> dict[str, tuple[int, float]]:
 
 
 async def compared(package: Path, result: RunResult, *, since: float) -> Comparison | None:
-    """Run the same analysis on a sample of the same files in one plain interpreter, and compare by bytes of source.
+    """Run the same analysis on a sample of the same files in one plain interpreter, and compare.
 
-    The lane's time is wall time from when the list of files was there, starting workers included. None if too few
-    files were analysed since this program began.
+    Only files that were analysed since this program began count. None if they are too few.
 
     Args:
         package: the source-audit package's folder.
@@ -105,29 +109,25 @@ async def compared(package: Path, result: RunResult, *, since: float) -> Compari
         since: when this program took the run up, seconds since the epoch.
     """
     paths: Sequence[str] = result.context["list_files"]
-    files: Sequence[Mapping[str, Any] | None] = result.context["analyse"]
-    mine = [
-        (step.key, step.attempts[-1])
+    mine = {
+        paths[step.key]: step.attempts[-1]
         for step in result.steps
         if step.task == "analyse"
         and step.key is not None
         and step.attempts
         and step.attempts[-1].started >= since
-    ]
-    listed = [one.ended for step in result.steps if step.task == "list_files" for one in step.attempts]
+    }
     if len(mine) < _FEWEST_FILES:
         return None
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    listed = [one.ended for step in result.steps if step.task == "list_files" for one in step.attempts]
     began = max(since, *listed) if listed else since
-    size = sum(int((files[key] or {}).get("bytes", 0)) for key, _ in mine)
-    measured = await _inline(package, _spread([paths[key] for key, _ in mine]))
-    return Comparison(
-        len(mine),
-        size,
-        max(attempt.ended for _, attempt in mine) - began,
-        measured["files"],
-        measured["bytes"],
-        measured["seconds"],
-    )
+    order = _spread(list(mine))
+    count, spent = await _inline(package, order)
+    work = {path: attempt.ended - attempt.started for path, attempt in mine.items()}
+    share = sum(work[path] for path in order[:count]) / sum(work.values())
+    lane_seconds = max(attempt.ended for attempt in mine.values()) - began
+    return Comparison(len(mine), lane_seconds, count, spent, spent / share, load)
 
 
 def _spread(paths: Sequence[str]) -> list[str]:
@@ -140,10 +140,11 @@ def _spread(paths: Sequence[str]) -> list[str]:
     ]
 
 
-async def _inline(package: Path, paths: Sequence[str]) -> dict[str, Any]:
+async def _inline(package: Path, paths: Sequence[str]) -> tuple[int, float]:
+    """How many of the files, from the first on, one interpreter got through, and in how many seconds."""
     command = [sys.executable, "-c", _INLINE, str(package / "src"), str(_INLINE_SECONDS)]
     status, answer = await asked(command, msgspec.json.encode(paths))
     if status != 0:
         raise ExampleMissing(name="source-audit", places=str(package))
-    found: dict[str, Any] = msgspec.json.decode(answer)
+    found: tuple[int, float] = msgspec.json.decode(answer, type=tuple[int, float])
     return found

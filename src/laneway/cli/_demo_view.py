@@ -60,8 +60,12 @@ def show_audit(
     console.print()
     console.print(
         Text.assemble(
-            (f"{totals['files']:,} files, {totals['lines']:,} lines", "bold"),
-            f": {totals['error']:,} errors, {totals['warning']:,} warnings, {totals['note']:,} notes",
+            (
+                f"{totals['files']:,} files, {totals['lines']:,} lines, {totals['functions']:,} functions",
+                "bold",
+            ),
+            f": {totals['error']:,} removed or broken, {totals['warning']:,} warnings, {totals['note']:,} notes; "
+            f"{totals['undocumented']:,} of {totals['public']:,} public names undocumented",
         ),
         soft_wrap=True,
     )
@@ -69,7 +73,11 @@ def show_audit(
     _show_findings(report["top"])
     console.print()
     for lane, (count, spent) in lanes.items():
-        console.print(Text.assemble((f"  {lane:12}", "cyan"), f"{screen.seconds(spent)} in {count:,} steps"))
+        console.print(
+            Text.assemble(
+                (f"  {lane:12}", "cyan"), f"{screen.seconds(spent)} in {screen.counted(count, 'step')}"
+            )
+        )
     for line in _speedup(comparison):
         console.print(line, soft_wrap=True)
     console.print()
@@ -107,28 +115,30 @@ def _show_findings(top: list[dict[str, Any]]) -> None:
 
 def _speedup(comparison: Comparison | None) -> list[Text]:
     if comparison is None:
-        return [Text("  too few files were analysed in this session to compare lanes")]
+        return [
+            Text("  too few files were analysed in this session for a fair comparison with one interpreter")
+        ]
     one = comparison
-    lane = f"{one.lane_files:,} files, {_size(one.lane_bytes)} in {screen.seconds(one.lane_seconds)}"
-    inline = f"{one.inline_files:,} of these files, {_size(one.inline_bytes)} in {screen.seconds(one.inline_seconds)}"
     cores = os.process_cpu_count() or 1
-    return [
+    lines = [
         Text.assemble(
-            "  interpreter lane: ",
-            lane,
-            f" = {_size(one.lane_bytes / one.lane_seconds)}/s (with starting its workers)",
+            f"  interpreter lane: {screen.counted(one.files, 'file')} in {screen.seconds(one.lane_seconds)}, ",
+            "starting its workers included",
         ),
         Text.assemble(
-            "  one interpreter:  ",
-            inline,
-            f" = {_size(one.inline_bytes / one.inline_seconds)}/s (the sample)",
+            f"  one interpreter:  {screen.seconds(one.inline_seconds)} for the same files, by proportion from ",
+            f"{one.sample_files:,} of them measured in {screen.seconds(one.sample_seconds)}",
         ),
         Text.assemble("  speed-up: ", (f"{one.speedup:.2f} times", "bold green"), f" on {cores} cores"),
     ]
-
-
-def _size(size_bytes: float) -> str:
-    return f"{size_bytes / 1e6:.2f} MB" if size_bytes >= 1e5 else f"{size_bytes / 1e3:.1f} kB"
+    if one.load > cores + 1:
+        lines.append(
+            Text(
+                f"  other programs were using these cores (load {one.load:.1f}), so take that with care",
+                style="yellow",
+            )
+        )
+    return lines
 
 
 def show_isolation(found: Isolation) -> None:
@@ -138,9 +148,13 @@ def show_isolation(found: Isolation) -> None:
     library = found.sides[0].library
     where = f"in one process (pid {pids.pop()})" if len(pids) == 1 else "each in a process of its own"
     console.print()
-    together = "at the same time" if found.at_once else "one after the other"
+    together = "at the same time" if found.at_once else "side by side"
     console.print(
-        Text(f"Two packages, two versions of {library}, {together} {where}", style="bold"), soft_wrap=True
+        Text(
+            f"Two packages, two versions of {library}, {together} {where}, {found.times} runs each",
+            style="bold",
+        ),
+        soft_wrap=True,
     )
     for side in found.sides:
         console.print(

@@ -13,6 +13,7 @@ from rich.text import Text
 __all__ = [
     "ago",
     "clock",
+    "counted",
     "errors",
     "is_live",
     "keep_stdout_for_result",
@@ -116,6 +117,11 @@ def seconds(value: float) -> str:
     if value < 99.5:
         return f"{value:.0f} s"
     return clock(value)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def clock(value: float) -> str:
