@@ -1,6 +1,6 @@
 """The protocols between the engine and what it drives: Lane, Store, Clock, Sink, and the records that cross them."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -8,6 +8,7 @@ import msgspec
 
 from laneway._core.events import Event
 from laneway._core.model import TaskSpec
+from laneway._core.plan import Plan
 from laneway._core.records import RunRecord, SavedRun, Submission, Transition, Wish
 
 __all__ = [
@@ -310,6 +311,55 @@ class Sink(Protocol):
     def seen(self, event: Event) -> None:
         """Called on the engine's loop in commit order; must be quick and must not raise."""
         ...
+
+
+class LiveRun(Protocol):
+    """A run that this engine drives, as observers see it."""
+
+    @property
+    def run(self) -> bytes: ...  # noqa: D102 - its id
+    @property
+    def text_id(self) -> str: ...  # noqa: D102 - its id as text
+    @property
+    def plan(self) -> Plan: ...  # noqa: D102 - its tasks and its workflow
+    @property
+    def correlation_id(self) -> str: ...  # noqa: D102 - what it belongs to
+    @property
+    def tags(self) -> Mapping[str, str]: ...  # noqa: D102 - what was recorded with it
+    @property
+    def running(self) -> Mapping[tuple[str, int], float]: ...  # noqa: D102 - (task, item) to start
+    @property
+    def status(self) -> str | None: ...  # noqa: D102 - how it left this engine, once it has
+
+
+class Observer:
+    """Somebody who sees what an engine does: logs, metrics, traces, audit. Override what is of interest.
+
+    All methods are called on the engine's loop, must be quick and must not raise.
+    """
+
+    def run_started(self, run: LiveRun, *, taken_over: bool) -> None:
+        """A run is driven from now on: a new one, or one that was taken up again."""
+
+    def attempt_started(self, run: LiveRun, order: StepOrder) -> StepOrder:
+        """An attempt goes to its lane. What is returned goes there; only metadata may be added."""
+        return order
+
+    def attempt_ended(self, run: LiveRun, order: StepOrder, outcome: Outcome) -> Outcome:
+        """An attempt came back. What is returned is recorded; only output may be added."""
+        return outcome
+
+    def attempt_dropped(self, run: LiveRun, order: StepOrder) -> None:
+        """An attempt was stopped because its run was cancelled, lost or shut down."""
+
+    def committed(self, run: LiveRun, transition: Transition, seconds: float) -> None:
+        """A change is durable, `seconds` after it was handed to the store."""
+
+    def run_left(self, run: LiveRun) -> None:
+        """The engine has nothing more to do with a run; `run.status` says why, `interrupted` and `abandoned` too."""
+
+    def crowded(self, *, refused: bool) -> None:
+        """There was no room for a run: its caller waits, or was refused."""
 
 
 type EventStream = AsyncIterator[Event]

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from time import perf_counter
 from typing import Any
 
-from laneway import aio
+from laneway import _attempt, aio
 from laneway._core.changes import Change, ended_before
 from laneway._core.errors import ContextConflict, StoreError, StoreUnavailable
 from laneway._core.failures import MissingKey
@@ -44,11 +45,15 @@ class Driver:
         over: Callable[[str], None],
         *,
         deferred: bool = False,
+        correlation_id: str = "",
+        tags: Mapping[str, str] = {},
     ) -> None:
         self.run = run
         self.text_id = text_id
         self.state = state
         self.plan: Plan = state.plan
+        self.correlation_id = correlation_id or text_id
+        self.tags = tags
         self.end: RunEnd | None = None
         self.kept = sum(1 for row in state.rows.values() if row.status == "succeeded") if state.rows else 0
         self.status: str | None = None
@@ -69,6 +74,7 @@ class Driver:
         self._writes = 0
         self._pumping = False
         self._deferred: list[Transition] | None = [] if deferred else None
+        self._about: dict[int, tuple[aio.TaskMetadata, dict[str, Any]]] = {}
 
     # ---- starting, waiting and stopping
 
@@ -149,6 +155,8 @@ class Driver:
         if self.status is None:
             self.status = status
             self._over(self.text_id)
+            for observer in self._around.observers:
+                observer.run_left(self)
             for callback in self.on_close:
                 callback()
         self._wake()
@@ -230,14 +238,22 @@ class Driver:
             self._pumping = False
 
     def _launch(self, index: int, coroutine: Coroutine[Any, Any, None]) -> None:
-        spec = self.plan.tasks[index]
-        metadata = aio.TaskMetadata(
-            operation_name=spec.id, correlation_id=self.text_id, priority_hint=spec.priority
-        )
-        task = aio.create_task(coroutine, name=spec.id, metadata=metadata, eager_start=True)
+        name = self.plan.names[index]
+        task = aio.create_task(coroutine, name=name, metadata=self._metadata(index)[0], eager_start=True)
         if not task.done():
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def _metadata(self, index: int) -> tuple[aio.TaskMetadata, dict[str, Any]]:
+        """What a task's attempts say about themselves: here, and to lanes."""
+        about = self._about.get(index)
+        if about is None:
+            spec = self.plan.tasks[index]
+            record = aio.TaskMetadata(
+                operation_name=spec.id, correlation_id=self.correlation_id, priority_hint=spec.priority
+            )
+            about = self._about[index] = record, {**record.as_dict()}
+        return about
 
     # ---- one attempt
 
@@ -267,10 +283,22 @@ class Driver:
             None if item == NO_ITEM else item,
             1 if before is None else before.attempt + 1,
             self.plan.workflow.name,
+            self._metadata(index)[1],
         )
+        observers = self._around.observers
+        for observer in observers:
+            order = observer.attempt_started(self, order)
+        _attempt.current.set(order)
         self.running[key] = self._around.now()
-        outcome = await self._lanes[index].run(order)
+        try:
+            outcome = await self._lanes[index].run(order)
+        except BaseException:
+            for observer in observers:
+                observer.attempt_dropped(self, order)
+            raise
         del self.running[key]
+        for observer in observers:
+            outcome = observer.attempt_ended(self, order, outcome)
         return outcome
 
     def _advance(self, index: int, item: int, value: bytes | None, outcome: Outcome) -> None:
@@ -328,11 +356,15 @@ class Driver:
 
     def _store(self, transition: Transition, ready: Sequence[int], troubled: bool = False) -> None:
         """Make it durable, however long that takes: a failed write is told and tried again, never dropped."""
+        observers = self._around.observers
+        handed = perf_counter() if observers else 0.0
 
         def answered(error: BaseException | None) -> None:
             if error is None:
                 if troubled:
                     log.warning("the store is back; run %s goes on", self.text_id)
+                for observer in self._around.observers:
+                    observer.committed(self, transition, perf_counter() - handed)
                 self._durable(transition, ready)
             elif isinstance(error, StoreUnavailable):
                 if not troubled:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from laneway._core.events import EventRow
-from laneway.ports import Lane, Store
+from laneway.ports import Lane, Observer, Store
 
 __all__ = ["Surroundings", "log"]
 
@@ -16,7 +16,7 @@ log = logging.getLogger("laneway.engine")
 class Surroundings:
     """Handed to every driver. `now` gives seconds since the epoch, `spread` a number in [0, 1)."""
 
-    __slots__ = ("lanes", "listeners", "now", "spread", "store")
+    __slots__ = ("lanes", "listeners", "now", "observers", "spread", "store")
 
     def __init__(
         self,
@@ -31,6 +31,8 @@ class Surroundings:
         self.now = now
         self.spread = spread
         self.listeners: list[Callable[[Sequence[EventRow]], None]] = []
+        self.observers: tuple[Observer, ...] = ()
+        """Who is told of attempts and commits; with nobody here, observing costs nothing."""
 
     def tell(self, events: Sequence[EventRow]) -> None:
         """Pass committed events to all who listen. A listener that fails is reported and kept apart."""
