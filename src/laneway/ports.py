@@ -317,19 +317,19 @@ class LiveRun(Protocol):
     """A run that this engine drives, as observers see it."""
 
     @property
-    def run(self) -> bytes: ...  # noqa: D102 - its id
+    def run(self) -> bytes: ...
     @property
-    def text_id(self) -> str: ...  # noqa: D102 - its id as text
+    def text_id(self) -> str: ...
     @property
-    def plan(self) -> Plan: ...  # noqa: D102 - its tasks and its workflow
+    def plan(self) -> Plan: ...
     @property
-    def correlation_id(self) -> str: ...  # noqa: D102 - what it belongs to
+    def correlation_id(self) -> str: ...
     @property
-    def tags(self) -> Mapping[str, str]: ...  # noqa: D102 - what was recorded with it
+    def tags(self) -> Mapping[str, str]: ...
     @property
-    def running(self) -> Mapping[tuple[str, int], float]: ...  # noqa: D102 - (task, item) to start
+    def running(self) -> Mapping[tuple[str, int], float]: ...
     @property
-    def status(self) -> str | None: ...  # noqa: D102 - how it left this engine, once it has
+    def status(self) -> str | None: ...
 
 
 class Observer:

@@ -1,6 +1,7 @@
 """The live runs of one engine: starting, adopting, cancelling and closing them, and the lease they hang on."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import NamedTuple
 from uuid import UUID, uuid7
 
@@ -59,6 +60,7 @@ class Runs:
         key: str | None,
         wait: bool = True,
         deferred: bool = False,
+        tags: Mapping[str, str] = {},
     ) -> tuple[RunRecord, Driver | None]:
         """Record a run and begin it. With a known key: the run that has it, adopted if nobody drives it.
 
@@ -66,6 +68,9 @@ class Runs:
             Backpressure: there is no room and `wait` is False.
         """
         check_context(runnable.plan, values := decode_object(context))
+        if self._room.locked():
+            for observer in self._around.observers:
+                observer.crowded(refused=not wait)
         if self._room.locked() and not wait:
             raise Backpressure(waiting=len(self.live), limit=self._max_runs)
         await self._room.acquire()
@@ -81,11 +86,12 @@ class Runs:
                     key,
                     self._around.now(),
                     runnable.fingerprints,
+                    tags=tags,
                 )
             )
             if not record.is_new:
                 return record, await self._joined(record, runnable)
-            driver = self._drive(run, RunState(runnable.plan, values), runnable, deferred=deferred)
+            driver = self._drive(run, RunState(runnable.plan, values), runnable, deferred=deferred, tags=tags)
         except BaseException:
             self._room.release()
             raise
@@ -128,16 +134,36 @@ class Runs:
 
     def _adopt(self, saved: SavedRun, runnable: Runnable) -> Driver:
         state, ready = restored(runnable.plan, decode_object(saved.record.context), saved.steps)
-        driver = self._drive(saved.record.run, state, runnable)
+        driver = self._drive(saved.record.run, state, runnable, tags=saved.record.tags, taken_over=True)
         driver.begin(ready)
         return driver
 
-    def _drive(self, run: bytes, state: RunState, runnable: Runnable, *, deferred: bool = False) -> Driver:
+    def _drive(
+        self,
+        run: bytes,
+        state: RunState,
+        runnable: Runnable,
+        *,
+        deferred: bool = False,
+        tags: Mapping[str, str] = {},
+        taken_over: bool = False,
+    ) -> Driver:
         text_id = str(UUID(bytes=run))
         driver = Driver(
-            self._around, run, text_id, state, runnable.units, runnable.lanes, self._left, deferred=deferred
+            self._around,
+            run,
+            text_id,
+            state,
+            runnable.units,
+            runnable.lanes,
+            self._left,
+            deferred=deferred,
+            correlation_id=tags.get("correlation_id", ""),
+            tags=tags,
         )
         self.live[text_id] = driver
+        for observer in self._around.observers:
+            observer.run_started(driver, taken_over=taken_over)
         if self._heart is None or self._heart.done():
             self._heart = aio.create_task(self._beat(), name="laneway heartbeat")
         return driver
