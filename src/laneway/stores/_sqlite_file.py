@@ -38,6 +38,7 @@ class DatabaseFile:
         self._migrations = migrations
         self._busy = busy
         self._identity: tuple[int, int] | None = None
+        self._log: tuple[int, int] | None = None
 
     def connect(self) -> sqlite3.Connection:
         """A writing connection on a file with the right schema; both are made if need be."""
@@ -56,6 +57,7 @@ class DatabaseFile:
             connection.close()
             raise
         self._identity = self._found()
+        self._log = self._found("-wal")
         return connection
 
     def read_only(self) -> sqlite3.Connection:
@@ -75,21 +77,27 @@ class DatabaseFile:
         something that has no name any more. A file that another program put back is opened instead.
         """
         connection.execute("begin immediate")
-        found = self._found()
-        if found == self._identity:
-            return connection
-        if found is None:
-            log.error("%s was deleted while in use; it is put back with all that was committed", self.url)
-            self._put_back(connection)
+        try:
+            found = self._found()
+            if found == self._identity:
+                return connection
+            if found is None:
+                log.error("%s was deleted while in use; it is put back with all that was committed", self.url)
+                self._put_back(connection)
+            elif self._log == self._found("-wal"):  # left from our file: SQLite would mix it into the other one
+                self._drop_log()
+        except BaseException:
+            connection.execute("rollback")
+            raise
         connection.execute("rollback")
         renewed = self.connect()
         connection.close()
         renewed.execute("begin immediate")
         return renewed
 
-    def _found(self) -> tuple[int, int] | None:
+    def _found(self, suffix: str = "") -> tuple[int, int] | None:
         try:
-            status = os.stat(self.path)
+            status = os.stat(f"{self.path}{suffix}")
         except FileNotFoundError:
             return None
         return status.st_dev, status.st_ino
@@ -100,8 +108,7 @@ class DatabaseFile:
             raise StoreUnavailable(
                 store=self.url, reason=f"the folder {self.path.parent} was deleted", advice="Make it again."
             )
-        for suffix in ("-wal", "-shm"):
-            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+        self._drop_log()
         staged = Path(f"{self.path}.{os.getpid()}.restored")
         try:
             staged.write_bytes(connection.serialize())
@@ -113,6 +120,10 @@ class DatabaseFile:
                 log.warning("%s was put back by another program", self.url)
         finally:
             staged.unlink(missing_ok=True)
+
+    def _drop_log(self) -> None:
+        for suffix in ("-wal", "-shm"):
+            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
 
     def _connected(self) -> sqlite3.Connection:
         return sqlite3.connect(

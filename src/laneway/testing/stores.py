@@ -32,7 +32,7 @@ from laneway._core.records import (
 )
 from laneway.ports import EngineCard, Store
 
-__all__ = ["Site", "StoreSuite", "committed", "ended", "opened", "step", "submission", "written"]
+__all__ = ["Site", "StoreSuite", "committed", "ended", "opened", "step", "submission", "text_id", "written"]
 
 
 class Site(Protocol):
@@ -150,7 +150,8 @@ async def _events(store: Store, **arguments: Any) -> list[str]:
     return [one["event"].kind for one in await store.read("events", **arguments)]
 
 
-def _id(record: RunRecord | Submission) -> str:
+def text_id(record: RunRecord | Submission) -> str:
+    """A run's id as text."""
     return str(UUID(bytes=record.run))
 
 
@@ -165,7 +166,7 @@ class StoreSuite:
             record = await store.submit(asked)
             assert record.is_new
             assert record.status == "running"
-            (run,) = await store.read("run", run=_id(record))
+            (run,) = await store.read("run", run=text_id(record))
             assert (run["workflow"], run["version"], run["reference"]) == ("flow", "v1", "tests:flow")
             assert (run["context"], run["final"], run["error"], run["ended"]) == (
                 b'{"n":1}',
@@ -174,7 +175,7 @@ class StoreSuite:
                 None,
             )
             assert (run["priority"], run["deadline"], run["tags"]) == (3, 99.5, {"team": "a", "x": "ü"})
-            assert await _events(store, run=_id(record)) == ["run_submitted"]
+            assert await _events(store, run=text_id(record)) == ["run_submitted"]
 
     async def test_known_key_gives_the_first_run_unchanged(self, site: Site) -> None:
         async with opened(site.store()) as store:
@@ -189,7 +190,7 @@ class StoreSuite:
             first = await store.submit(submission(key="order-1"))
             error = await _refusal(store.submit(submission("other", key="order-1")))
             assert isinstance(error, KeyReused)
-            assert _id(first) in str(error)
+            assert text_id(first) in str(error)
 
     async def test_one_key_asked_for_at_once_makes_one_run(self, site: Site) -> None:
         async with opened(site.store()) as store, opened(site.store()) as other:
@@ -205,7 +206,7 @@ class StoreSuite:
                 record, "tä sk", output="zero \x00 and \U0001f600", patch=big, error=b'{"kind":"other"}'
             )
             await committed(store, written(record, row))
-            (saved,) = await store.read("saved", run=_id(record))
+            (saved,) = await store.read("saved", run=text_id(record))
             assert saved["saved"].record.context == big
             assert saved["saved"].steps == [row]
 
@@ -225,11 +226,11 @@ class StoreSuite:
             row = step(record)
             await committed(store, written(record, row, end=ended()))
             async with opened(site.store()) as other:
-                (saved,) = await other.read("saved", run=_id(record))
+                (saved,) = await other.read("saved", run=text_id(record))
                 assert saved["saved"].steps == [row]
                 assert saved["saved"].record.status == "succeeded"
                 assert saved["saved"].record.final == b'{"n":1,"a":1}'
-                assert await _events(other, run=_id(record)) == [
+                assert await _events(other, run=text_id(record)) == [
                     "run_submitted",
                     "step_succeeded",
                     "run_succeeded",
@@ -239,7 +240,7 @@ class StoreSuite:
         async with opened(site.store()) as store:
             record = await store.submit(submission())
             await committed(store, *[written(record, step(record, f"t{number}")) for number in range(50)])
-            events = await store.read("events", run=_id(record))
+            events = await store.read("events", run=text_id(record))
             assert [one["event"].task for one in events[1:]] == [f"t{number}" for number in range(50)]
 
     async def test_step_never_ends_twice(self, site: Site) -> None:
@@ -250,7 +251,7 @@ class StoreSuite:
             second = written(record, step(record, "b"), step(record, "a", patch=b'{"a":"second"}'))
             error = await _refusal(committed(store, second))
             assert isinstance(error, StoreError)
-            (saved,) = await store.read("saved", run=_id(record))
+            (saved,) = await store.read("saved", run=text_id(record))
             assert saved["saved"].steps == [first], "nothing of a refused transition is written"
 
     async def test_refused_transition_does_not_touch_others(self, site: Site) -> None:
@@ -263,7 +264,7 @@ class StoreSuite:
                 written(good, step(good, "y")),
             ]
             assert isinstance(await _refusal(committed(store, *transitions)), StoreError)
-            assert {one["task"] for one in await store.read("steps", run=_id(good))} == {"x", "y"}
+            assert {one["task"] for one in await store.read("steps", run=text_id(good))} == {"x", "y"}
 
     async def test_waiting_step_goes_on(self, site: Site) -> None:
         async with opened(site.store()) as store:
@@ -271,7 +272,7 @@ class StoreSuite:
             await committed(store, written(record, step(record, status="waiting", due=5.0)))
             last = step(record, attempt=2, attempts=b"[]")
             await committed(store, written(record, last))
-            (saved,) = await store.read("saved", run=_id(record))
+            (saved,) = await store.read("saved", run=text_id(record))
             assert saved["saved"].steps == [last]
 
     async def test_many_runs_commit_at_once(self, site: Site) -> None:
@@ -285,14 +286,14 @@ class StoreSuite:
             record = await store.submit(submission())
             rows = [step(record, "a"), step(record, "b", status="failed")]
             await committed(store, written(record, *rows, end=ended("failed")))
-            assert await store.claim(run=_id(record)) == []
-            (saved,) = await store.claim(run=_id(record), reopen=True)
+            assert await store.claim(run=text_id(record)) == []
+            (saved,) = await store.claim(run=text_id(record), reopen=True)
             assert {row.task for row in saved.steps} == {"a", "b"}
             undone = Transition(record.run, [], [EventRow(record.run, "run_retried", None, NO_ITEM, 13.0)], None,
                                 Reopening([("b", NO_ITEM)], b'{"n":2}'))  # fmt: skip
             await committed(store, undone)
             await committed(store, written(record, step(record, "b"), end=ended()))
-            (again,) = await store.read("saved", run=_id(record))
+            (again,) = await store.read("saved", run=text_id(record))
             assert again["saved"].record.context == b'{"n":2}'
             assert {(row.task, row.status) for row in again["saved"].steps} == {
                 ("a", "succeeded"),
@@ -304,7 +305,7 @@ class StoreSuite:
             record = await store.submit(submission())
             forked = submission(steps=[step(record, "a")], origin=record.run)
             await store.submit(forked)
-            (saved,) = await store.read("saved", run=_id(forked))
+            (saved,) = await store.read("saved", run=text_id(forked))
             assert [(row.run, row.task) for row in saved["saved"].steps] == [(forked.run, "a")]
             assert saved["saved"].record.origin == record.run
 
@@ -313,7 +314,7 @@ class StoreSuite:
     async def test_run_of_a_living_engine_is_not_claimable(self, site: Site) -> None:
         async with opened(site.store()) as store, opened(site.store()) as other:
             record = await store.submit(submission())
-            assert await other.claim(run=_id(record)) == []
+            assert await other.claim(run=text_id(record)) == []
             assert await other.claim(workflows=["flow"]) == []
 
     async def test_closed_store_leaves_its_runs_to_others(self, site: Site) -> None:
@@ -333,7 +334,7 @@ class StoreSuite:
             records = [await store.submit(submission()) for _ in range(3)]
             await site.let_leases_end()
             await other.renew(lease=15.0)
-            (saved,) = await other.claim(run=_id(records[0]))
+            (saved,) = await other.claim(run=text_id(records[0]))
             assert saved.record.run == records[0].run
             assert len(await other.claim(workflows=["flow"], limit=9)) == 2, (
                 "a dead engine's runs are all free"
@@ -344,7 +345,7 @@ class StoreSuite:
             record = await store.submit(submission())
             await site.let_leases_end()
             await other.renew(lease=15.0)
-            assert len(await other.claim(run=_id(record))) == 1
+            assert len(await other.claim(run=text_id(record))) == 1
             for waiting in (
                 committed(store, written(record, step(record))),
                 committed(store, written(record, end=ended())),
@@ -353,16 +354,16 @@ class StoreSuite:
                 store.claim(workflows=["flow"]),
             ):
                 assert isinstance(await _refusal(waiting), StoreFenced)
-            (saved,) = await other.read("saved", run=_id(record))
+            (saved,) = await other.read("saved", run=text_id(record))
             assert saved["saved"].steps == []
             await committed(other, written(record, step(record), end=ended()))
 
-    async def test_fenced_engine_starts_anew_under_a_new_id(self, site: Site) -> None:
+    async def test_fenced_engine_starts_anew_under_a_newtext_id(self, site: Site) -> None:
         async with opened(site.store()) as store, opened(site.store()) as other:
             record = await store.submit(submission())
             await site.let_leases_end()
             await other.renew(lease=15.0)
-            await other.claim(run=_id(record))
+            await other.claim(run=text_id(record))
             await store.open(_card())
             fresh = await store.submit(submission())
             await committed(store, written(fresh, step(fresh), end=ended()))
@@ -373,7 +374,7 @@ class StoreSuite:
             await site.let_leases_end()
             assert await store.renew(lease=15.0) == []
             await other.renew(lease=15.0)
-            assert await other.claim(run=_id(record)) == []
+            assert await other.claim(run=text_id(record)) == []
 
     async def test_two_engines_never_claim_one_run(self, site: Site) -> None:
         async with opened(site.store()) as store:
@@ -411,24 +412,24 @@ class StoreSuite:
             assert [saved.record.run for saved in taken] == [due.run]
             (agenda,) = await store.read("agenda", workflows=["flow"])
             assert agenda == {"due": now + 1000, "free": False, "leases": None}
-            assert (await store.read("run", run=_id(asleep)))[0]["status"] == "suspended"
-            assert len(await store.claim(run=_id(asleep))) == 1, "by id it can be claimed at any time"
+            assert (await store.read("run", run=text_id(asleep)))[0]["status"] == "suspended"
+            assert len(await store.claim(run=text_id(asleep))) == 1, "by id it can be claimed at any time"
 
     async def test_paused_run_is_claimable_by_id_only(self, site: Site) -> None:
         async with opened(site.store()) as store:
             record = await store.submit(submission())
             await committed(store, written(record, end=ended("paused")))
             assert await store.claim(workflows=["flow"]) == []
-            (saved,) = await store.claim(run=_id(record))
+            (saved,) = await store.claim(run=text_id(record))
             assert saved.record.status == "running"
 
     async def test_signal_stays_with_the_run_and_makes_it_due(self, site: Site) -> None:
         async with opened(site.store()) as store:
             record = await store.submit(submission())
             await committed(store, written(record, end=ended("suspended")))
-            assert await store.ask(_id(record), "signal", name="go", value=b'"first"') == "free"
-            assert await store.ask(_id(record), "signal", name="go", value=b'{"n":2}') == "free"
-            assert [(one["name"], one["value"]) for one in await store.read("signals", run=_id(record))] == [
+            assert await store.ask(text_id(record), "signal", name="go", value=b'"first"') == "free"
+            assert await store.ask(text_id(record), "signal", name="go", value=b'{"n":2}') == "free"
+            assert [(one["name"], one["value"]) for one in await store.read("signals", run=text_id(record))] == [
                 ("go", b'{"n":2}')
             ]
             (saved,) = await store.claim(workflows=["flow"])
@@ -437,7 +438,7 @@ class StoreSuite:
     async def test_signal_that_crosses_a_suspension_is_not_lost(self, site: Site) -> None:
         async with opened(site.store()) as store, opened(site.store()) as other:
             record = await store.submit(submission())
-            assert await other.ask(_id(record), "signal", name="go", value=b"1") == "driven"
+            assert await other.ask(text_id(record), "signal", name="go", value=b"1") == "driven"
             await committed(store, written(record, end=ended("suspended")))
             (saved,) = await other.claim(workflows=["flow"])
             assert saved.record.run == record.run
@@ -446,21 +447,21 @@ class StoreSuite:
         nudges = asyncio.Event()
         async with opened(site.store(), nudged=nudges.set) as store, opened(site.store()) as other:
             record, mine = await store.submit(submission()), await other.submit(submission())
-            assert await other.ask(_id(record), "cancel") == "driven"
+            assert await other.ask(text_id(record), "cancel") == "driven"
             async with asyncio.timeout(10):
                 await nudges.wait()
             wishes = await store.renew(lease=15.0)
-            assert [(one.run, one.wish) for one in wishes] == [(_id(record), "cancel")]
+            assert [(one.run, one.wish) for one in wishes] == [(text_id(record), "cancel")]
             assert await store.renew(lease=15.0) == []
             assert await other.renew(lease=15.0) == []
-            assert await other.ask(_id(mine), "signal", name="go", value=b"1") == "driven"
+            assert await other.ask(text_id(mine), "signal", name="go", value=b"1") == "driven"
             assert [(one.name, one.value) for one in await other.renew(lease=15.0)] == [("go", b"1")]
 
     async def test_wish_for_a_run_that_is_over_is_not_left(self, site: Site) -> None:
         async with opened(site.store()) as store:
             record = await store.submit(submission())
             await committed(store, written(record, end=ended()))
-            assert await store.ask(_id(record), "cancel") == "ended"
+            assert await store.ask(text_id(record), "cancel") == "ended"
             assert isinstance(await _refusal(store.ask(str(uuid7()), "cancel")), RunNotFound)
             assert isinstance(await _refusal(store.ask("nonsense", "cancel")), RunNotFound)
 
@@ -483,21 +484,21 @@ class StoreSuite:
             c = submission("b", parent=Parent(a.run, "inner", 3))
             records = [await store.submit(one) for one in (a, b, c)]
             await committed(store, written(records[1], end=ended("failed")))
-            assert await _runs(store) == [_id(c), _id(b), _id(a)]
-            assert await _runs(store, limit=1) == [_id(c)]
-            assert await _runs(store, before=_id(c), limit=1) == [_id(b)]
-            assert await _runs(store, workflow="b", status="failed") == [_id(b)]
-            assert await _runs(store, key="k") == [_id(a)]
-            assert await _runs(store, parent=_id(a)) == [_id(c)]
-            assert await _runs(store, tags={"team": "x"}) == [_id(b), _id(a)]
-            assert await _runs(store, tags={"team": "x", "env": "prod"}) == [_id(a)]
+            assert await _runs(store) == [text_id(c), text_id(b), text_id(a)]
+            assert await _runs(store, limit=1) == [text_id(c)]
+            assert await _runs(store, before=text_id(c), limit=1) == [text_id(b)]
+            assert await _runs(store, workflow="b", status="failed") == [text_id(b)]
+            assert await _runs(store, key="k") == [text_id(a)]
+            assert await _runs(store, parent=text_id(a)) == [text_id(c)]
+            assert await _runs(store, tags={"team": "x"}) == [text_id(b), text_id(a)]
+            assert await _runs(store, tags={"team": "x", "env": "prod"}) == [text_id(a)]
             assert await _runs(store, tags={"team": "y"}) == []
             assert await store.read("counts") == [
                 {"status": "failed", "runs": 1},
                 {"status": "running", "runs": 2},
             ]
-            (run,) = await store.read("run", run=_id(c))
-            assert (run["parent"], run["parent_task"]) == (_id(a), "inner")
+            (run,) = await store.read("run", run=text_id(c))
+            assert (run["parent"], run["parent_task"]) == (text_id(a), "inner")
 
     async def test_event_cursor_misses_nothing(self, site: Site) -> None:
         async with opened(site.store()) as store:
@@ -513,9 +514,9 @@ class StoreSuite:
                 cursor = pages[-1].seq
             assert pages == everything
             assert [one.seq for one in pages] == sorted({one.seq for one in pages})
-            mine = await store.read("events", run=_id(records[1]), after=everything[8].seq, limit=4)
+            mine = await store.read("events", run=text_id(records[1]), after=everything[8].seq, limit=4)
             assert [one["event"] for one in mine] == [
-                one for one in everything[9:] if one.run == _id(records[1])
+                one for one in everything[9:] if one.run == text_id(records[1])
             ][:4]
 
     async def test_engines_show_who_is_there(self, site: Site) -> None:
@@ -572,8 +573,8 @@ class StoreSuite:
             await committed(store, written(new, step(new), end=ended(at=200.0)))
             await committed(store, written(going, step(going)))
             assert await store.sweep(before=150.0) == {"runs": 1, "steps": 1, "events": 3}
-            assert await _runs(store) == [_id(going), _id(new)]
-            assert await _runs(store, tags={"t": "1"}) == [_id(going), _id(new)]
+            assert await _runs(store) == [text_id(going), text_id(new)]
+            assert await _runs(store, tags={"t": "1"}) == [text_id(going), text_id(new)]
             (sizes,) = await store.read("sizes")
             assert (sizes["runs"], sizes["steps"]) == (2, 2)
             assert len(await store.read("events")) == 5
