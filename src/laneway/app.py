@@ -25,11 +25,11 @@ from laneway.authoring import Workflow
 from laneway.engine.dispatch import Driver
 from laneway.engine.handle import RunHandle, stored_result
 from laneway.engine.results import RunResult
-from laneway.engine.runs import Runnable, Runs
+from laneway.engine.runs import LEASE, Runnable, Runs
 from laneway.engine.surroundings import Surroundings
 from laneway.engine.target import Target
 from laneway.lanes._fleet import Fleet
-from laneway.ports import Lane, Unit
+from laneway.ports import Lane, Store, Unit
 from laneway.registry import lane_factories, store_from
 from laneway.settings import durability_from, settings_from
 from laneway.stores._processes import here
@@ -50,31 +50,35 @@ class Engine:
     """Runs workflows on one store.
 
     Args:
-        store: `sqlite:///FILE` (three slashes: relative, four: absolute), `memory://` or `postgresql://...`.
+        store: `sqlite:///FILE` (three slashes: relative, four: absolute), `memory://` or `postgresql://...`; or a
+            store object.
         durability: `commit` (default: survives the death of the process), `fsync` (survives power loss) or `exit`.
         workers: workers per package on isolated lanes; by default one per core.
         max_runs: how many runs may be live at once; `start` waits for room.
         grace: seconds that running steps may go on when the engine closes.
         interpreters: False runs the interpreter lane on worker processes.
+        lease: seconds this engine may be silent before others take its runs over.
 
     Open it with `async with`; all its methods belong to that event loop.
     """
 
     def __init__(
         self,
-        store: str = "sqlite:///laneway.db",
+        store: str | Store = "sqlite:///laneway.db",
         *,
         durability: str | None = None,
         workers: int | None = None,
         max_runs: int = _DEFAULT_MAX_RUNS,
         grace: float | None = None,
         interpreters: bool | None = None,
+        lease: float = LEASE,
     ) -> None:
         settings = settings_from()
         self.durability = durability_from(
             "durability", settings.durability if durability is None else durability
         )
-        self.store = store_from(store, durability=self.durability)
+        self.store = _store_of(store, self.durability)
+        self._lease = lease
         self.grace = settings.grace if grace is None else grace
         self._max_runs = max_runs
         self.fleet = Fleet(
@@ -92,7 +96,9 @@ class Engine:
     async def __aenter__(self) -> Self:
         card = here(str(uuid7()))
         self.lanes = {name: make(self.fleet) for name, make in lane_factories().items()}
-        await self.store.open(card)
+        around = Surroundings(self.store, self.lanes)
+        runs = Runs(around, card, max_runs=self._max_runs, lease=self._lease)
+        await runs.open()
         try:
             for lane in self.lanes.values():
                 await lane.open()
@@ -100,8 +106,7 @@ class Engine:
             await self.store.close()
             raise
         self._factory = aio.install_task_factory(asyncio.get_running_loop())
-        self._around = Surroundings(self.store, self.lanes)
-        self._runs = Runs(self._around, card, max_runs=self._max_runs)
+        self._around, self._runs = around, runs
         return self
 
     async def __aexit__(
@@ -372,3 +377,10 @@ def _host_unit(spec: TaskSpec) -> Unit:
 
 def _text(run: bytes) -> str:
     return str(UUID(bytes=run))
+
+
+def _store_of(store: Any, durability: str) -> Store:
+    if hasattr(store, "submit"):
+        made: Store = store
+        return made
+    return store_from(store, durability=durability)

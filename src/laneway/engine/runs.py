@@ -43,14 +43,23 @@ class Runs:
         max_runs: how many runs may be live at once.
     """
 
-    def __init__(self, around: Surroundings, card: EngineCard, *, max_runs: int) -> None:
+    def __init__(
+        self, around: Surroundings, card: EngineCard, *, max_runs: int, lease: float = LEASE
+    ) -> None:
         self.live: dict[str, Driver] = {}
         self._around = around
         self._card = card
         self._room = asyncio.Semaphore(max_runs)
         self._max_runs = max_runs
-        self._heart: asyncio.Task[None] | None = None
+        self._lease = lease
+        self._loop = asyncio.get_running_loop()
+        self._heart: asyncio.TimerHandle | None = None
+        self._beating: asyncio.Task[None] | None = None
         self._closing = False
+
+    async def open(self) -> None:
+        """Register with the store, which then tells when others left something."""
+        await self._around.store.open(self._card, lease=self._lease, nudged=self._nudged)
 
     async def start(
         self,
@@ -164,32 +173,41 @@ class Runs:
         self.live[text_id] = driver
         for observer in self._around.observers:
             observer.run_started(driver, taken_over=taken_over)
-        if self._heart is None or self._heart.done():
-            self._heart = aio.create_task(self._beat(), name="laneway heartbeat")
+        if self._heart is None:
+            self._heart = self._loop.call_later(self._lease / 3, self._beat)
         return driver
 
     def _left(self, run: str) -> None:
         if self.live.pop(run, None) is not None:
             self._room.release()
-        if not self.live and self._heart is not None:
-            self._heart.cancel()
-            self._heart = None
 
     # ---- the lease
 
-    async def _beat(self) -> None:
-        """Renew the lease while there are runs, and see what others want of them. An engine without runs is silent."""
-        while True:
-            try:
-                for run, wish in await self._around.store.renew(lease=LEASE):
-                    driver = self.live.get(run)
-                    if wish == "cancel" and driver is not None:
-                        aio.create_task(driver.cancel(), name=f"cancel {run}")
-            except StoreFenced as error:
-                await self._reborn(error)
-            except StoreUnavailable as error:
-                log.error("the lease could not be renewed: %s", error)
-            await asyncio.sleep(LEASE / 3)
+    def _nudged(self) -> None:
+        """Somebody left something for this engine: look now rather than with the next beat."""
+        if not self._closing and self._beating is None:
+            self._beating = aio.create_task(self._renew(), name="laneway heartbeat")
+
+    def _beat(self) -> None:
+        """Renew the lease while there are runs. An engine without runs is silent; handing over renews it too."""
+        self._heart = None
+        if not self.live or self._closing:
+            return
+        self._heart = self._loop.call_later(self._lease / 3, self._beat)
+        self._nudged()
+
+    async def _renew(self) -> None:
+        try:
+            for wish in await self._around.store.renew(lease=self._lease):
+                driver = self.live.get(wish.run)
+                if wish.wish == "cancel" and driver is not None:
+                    aio.create_task(driver.cancel(), name=f"cancel {wish.run}")
+        except StoreFenced as error:
+            await self._reborn(error)
+        except StoreUnavailable as error:
+            log.error("the lease could not be renewed: %s", error)
+        finally:
+            self._beating = None
 
     async def _reborn(self, error: LanewayError) -> None:
         """The lease is lost: leave all runs to whoever has them now, and go on under a new name."""
@@ -197,7 +215,7 @@ class Runs:
         for driver in list(self.live.values()):
             driver.abandon(error)
         self._card = msgspec.structs.replace(self._card, id=str(uuid7()))
-        await self._around.store.open(self._card)
+        await self.open()
 
     # ---- the end
 
@@ -222,6 +240,8 @@ class Runs:
                 one.result()
         if self._heart is not None:
             self._heart.cancel()
+        if self._beating is not None:
+            await asyncio.wait([self._beating])
 
     def result(self, driver: Driver, status: str) -> RunResult:
         """What a driver's run came to."""
