@@ -74,7 +74,7 @@ def new(folder: Path, name: str | None, as_json: bool) -> None:
         f"  cd {_quoted(folder)} && python -m pytest",
         f"  laneway tasks {_quoted(folder)}",
     ]
-    lines.append(f'  laneway run {_quoted(folder)} --set text="to be or not to be"')
+    lines.append(f'  laneway run {_quoted(folder)} -c text="to be or not to be"')
     _show(record, lines, as_json)
 
 

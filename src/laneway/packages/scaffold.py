@@ -77,7 +77,7 @@ _README = """\
 
     python -m pytest                                    # the tests
     laneway tasks .                                     # the tasks, with their lanes and why
-    laneway run . --set text="to be or not to be"       # a run
+    laneway run . -c text="to be or not to be"       # a run
     laneway package build                               # one file to share: {name}-0.1.0.lane
 """
 
