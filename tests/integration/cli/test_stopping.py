@@ -1,0 +1,127 @@
+"""Ctrl-C, termination and kill -9: what is kept, how soon it is over, how it goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from tests.integration.cli.conftest import Laneway
+
+type Start = Callable[..., subprocess.Popen[str]]
+
+SLOW = ("run", "flow.py:flow", "-c", "n=200", "-c", "pause=0.05")
+
+
+def _wait_for_steps(laneway: Laneway, number: int, store: str = "sqlite:///laneway.db") -> None:
+    """Wait until the store has that many finished items."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        shown = laneway("runs", "show", "latest", "--json", "--store", store)
+        if shown.returncode == 0:
+            steps = json.loads(shown.stdout)["steps"]
+            if sum(1 for step in steps if step["key"] is not None and step["status"] == "succeeded") >= number:
+                return
+    raise AssertionError("the run did not get that far")
+
+
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(laneway: Laneway, started: Start) -> None:
+    process = started(*SLOW)
+    _wait_for_steps(laneway, 5)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 3
+    assert "Ctrl-C again stops at once" in said
+    assert said.rstrip().endswith("laneway run flow.py:flow -c n=200 -c pause=0.05")
+    assert "Traceback" not in said
+    done = laneway(*SLOW, "--json")
+    assert done.returncode == 0, done.stderr
+    assert "going on with run" in done.stderr
+    result = json.loads(done.stdout)
+    assert result["kept"] >= 6
+    assert result["context"]["total"] == sum(2 * one for one in range(200))
+
+
+def test_a_second_ctrl_c_ends_the_program_at_once(laneway: Laneway, started: Start) -> None:
+    process = started("run", "flow.py:flow", "-c", "n=4", "-c", "pause=30")
+    until = time.monotonic() + 20
+    while laneway("runs", "list", "--json").stdout.strip() in ("", "[]"):
+        assert time.monotonic() < until
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.stderr is not None
+    while "Ctrl-C again" not in process.stderr.readline():
+        continue
+    began = time.monotonic()
+    while process.poll() is None:  # signals that come together count as one key press: press again
+        os.killpg(process.pid, signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.2)
+    assert process.returncode == 3
+    assert time.monotonic() - began < 2
+
+
+def test_a_killed_run_goes_on_without_repeating_finished_steps(laneway: Laneway, started: Start) -> None:
+    process = started(*SLOW)
+    _wait_for_steps(laneway, 10)
+    process.kill()
+    process.wait()
+    before = json.loads(laneway("runs", "show", "latest", "--json").stdout)
+    kept = {step["key"]: step["attempts"] for step in before["steps"] if step["status"] == "succeeded"}
+    done = laneway(*SLOW, "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["id"] == before["id"]
+    after = {step["key"]: step["attempts"] for step in result["steps"] if step["task"] == "double"}
+    assert all(after[key] == attempts for key, attempts in kept.items() if key is not None)
+    assert f"kept {len(kept)} finished steps" in done.stderr
+
+
+def test_new_starts_afresh_and_another_context_is_another_run(laneway: Laneway, started: Start) -> None:
+    process = started(*SLOW)
+    _wait_for_steps(laneway, 2)
+    process.kill()
+    process.wait()
+    unfinished = json.loads(laneway("runs", "list", "--json").stdout)[0]["id"]
+    other = json.loads(laneway("run", "flow.py:flow", "-c", "n=2", "--json").stdout)
+    assert other["id"] != unfinished
+    fresh = laneway("run", "flow.py:flow", "-c", "n=200", "-c", "pause=0.05", "--new", "--json")
+    assert json.loads(fresh.stdout)["id"] != unfinished
+    named = laneway("run", "flow.py:flow", "--resume", unfinished, "--json")
+    assert json.loads(named.stdout)["id"] == unfinished
+
+
+def test_a_run_that_another_program_drives_is_left_alone_and_can_be_cancelled(laneway: Laneway, started: Start) -> None:
+    process = started(*SLOW)
+    _wait_for_steps(laneway, 2)
+    run = json.loads(laneway("runs", "list", "--json").stdout)[0]["id"]
+    taken = laneway("run", "flow.py:flow", "--resume", run)
+    assert taken.returncode == 1
+    assert f"laneway runs watch {run}" in taken.stderr
+    assert laneway("runs", "cancel", run).returncode == 0
+    process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert json.loads(laneway("runs", "show", run, "--json").stdout)["status"] == "cancelled"
+
+
+def test_an_interrupted_run_that_nobody_drives_can_be_cancelled(laneway: Laneway, started: Start) -> None:
+    process = started(*SLOW)
+    _wait_for_steps(laneway, 2)
+    process.kill()
+    process.wait()
+    done = laneway("runs", "cancel", "latest")
+    assert done.returncode == 0
+    assert "cancelled" in done.stdout
+    shown = json.loads(laneway("runs", "show", "latest", "--json").stdout)
+    assert shown["status"] == "cancelled"
+
+
+def test_termination_is_as_graceful_as_ctrl_c(laneway: Laneway, started: Start, folder: Path) -> None:
+    process = started(*SLOW, "--json")
+    _wait_for_steps(laneway, 2)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 3
+    assert json.loads(out)["status"] == "interrupted"
