@@ -21,6 +21,7 @@ from laneway._core.jsonvalue import check
 from laneway._core.lane_choice import LaneChoice, LaneFacts, choose
 from laneway._core.model import TaskSpec, WorkflowSpec
 from laneway._core.plan import Plan, plan_of
+from laneway._core.records import NO_ITEM, RunEnd, Transition
 from laneway.authoring import Workflow
 from laneway.engine.dispatch import Driver
 from laneway.engine.handle import RunHandle, stored_result
@@ -210,9 +211,16 @@ class Engine:
         return await stored_result(around, run)
 
     async def cancel(self, run: str) -> None:
-        """Cancel a run, wherever it is driven."""
-        runs, _ = self._open()
-        await runs.cancel(run)
+        """Cancel a run, wherever it is driven; one that nobody drives is recorded as cancelled right away."""
+        runs, around = self._open()
+        claimed = [] if run in runs.live else await around.store.claim(run=run)
+        if not claimed:
+            await runs.cancel(run)
+            return
+        record, now = claimed[0].record, around.now()
+        event = EventRow(record.run, "run_cancelled", None, NO_ITEM, now)
+        await around.store.commit(Transition(record.run, [], [event], RunEnd("cancelled", now, None, None)))
+        around.tell([event])
 
     async def find(
         self,
