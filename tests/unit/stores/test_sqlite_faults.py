@@ -70,7 +70,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-async def test_full_disk_loses_nothing_and_work_goes_on_once_there_is_room(small_disk: Path, heard: Heard) -> None:
+async def test_full_disk_loses_nothing_and_work_goes_on_once_there_is_room(
+    small_disk: Path, heard: Heard
+) -> None:
     ballast = small_disk / "ballast"
     async with opened(SqliteStore(small_disk / "store.db")) as store:
         record = await store.submit(submission())
@@ -80,7 +82,9 @@ async def test_full_disk_loses_nothing_and_work_goes_on_once_there_is_room(small
                 file.write(b"x" * 4096)
         big = b'{"x":"%s"}' % (b"y" * 200_000)
         waiting = asyncio.ensure_future(
-            committed(store, written(record, step(record, "big", patch=big)), written(record, step(record, "after")))
+            committed(
+                store, written(record, step(record, "big", patch=big)), written(record, step(record, "after"))
+            )
         )
         line = await heard.wait_for("the disk is full")
         assert "Free some space" in line
@@ -122,7 +126,10 @@ async def test_read_only_file_is_refused_with_what_to_do(tmp_path: Path) -> None
     before = path.read_bytes()
     path.chmod(0o444)
     tmp_path.chmod(0o555)
-    with as_somebody_else(tmp_path), pytest.raises(StoreUnavailable, match="read-only|cannot be opened") as caught:
+    with (
+        as_somebody_else(tmp_path),
+        pytest.raises(StoreUnavailable, match="read-only|cannot be opened") as caught,
+    ):
         async with opened(SqliteStore(path)):
             pass
     assert "writ" in str(caught.value)
@@ -166,7 +173,9 @@ async def test_locked_file_is_told_and_waited_out(tmp_path: Path, heard: Heard) 
                     await asyncio.sleep(0)
                 await submitting
         assert ticks > 100, "the event loop went on meanwhile"
-        assert (await store.read("run", run=text_id(record)))[0]["status"] == "running", "readers are not held up"
+        assert (await store.read("run", run=text_id(record)))[0]["status"] == "running", (
+            "readers are not held up"
+        )
         locker.execute("rollback")
         locker.close()
         async with asyncio.timeout(20):
@@ -182,7 +191,9 @@ async def test_open_transaction_of_a_reader_holds_nobody_up(tmp_path: Path) -> N
         reader.execute("select count(*) from run").fetchall()
         for number in range(50):
             await committed(store, written(record, step(record, f"t{number}")))
-        assert reader.execute("select count(*) from step").fetchone() == (0,), "the reader still sees its moment"
+        assert reader.execute("select count(*) from step").fetchone() == (0,), (
+            "the reader still sees its moment"
+        )
         reader.close()
 
 
@@ -228,7 +239,9 @@ async def test_damaged_page_is_told_by_name(tmp_path: Path, heard: Heard) -> Non
     async with opened(SqliteStore(path)) as store:
         record = await store.submit(submission())
         for number in range(200):
-            await committed(store, written(record, step(record, f"t{number}", patch=b'{"x":"%s"}' % (b"y" * 500))))
+            await committed(
+                store, written(record, step(record, f"t{number}", patch=b'{"x":"%s"}' % (b"y" * 500)))
+            )
     size = path.stat().st_size
     with path.open("r+b") as file:
         for offset in range(4096 * 3, size, 4096):
@@ -259,7 +272,9 @@ async def test_deleted_file_is_put_back_with_all_that_was_committed(tmp_path: Pa
         connection.close()
 
 
-async def test_folder_deleted_under_a_running_engine_is_told_and_waited_out(tmp_path: Path, heard: Heard) -> None:
+async def test_folder_deleted_under_a_running_engine_is_told_and_waited_out(
+    tmp_path: Path, heard: Heard
+) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     async with opened(SqliteStore(folder / "store.db")) as store:
@@ -301,7 +316,9 @@ async def test_record_that_sqlite_cannot_hold_is_refused_alone(tmp_path: Path) -
         await committed(store, written(bad, step(bad), end=ended()))
 
 
-async def test_waiting_work_is_refused_when_the_store_closes_before_it_could_be_written(tmp_path: Path) -> None:
+async def test_waiting_work_is_refused_when_the_store_closes_before_it_could_be_written(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "store.db"
     locker = None
     with pytest.raises(StoreLocked):
@@ -321,14 +338,22 @@ async def test_wall_clock_that_jumps_back_frees_and_loses_nothing(tmp_path: Path
     """Leases are counted by a clock that no setting of the wall clock touches; a step back of it changes nothing."""
     clock = FakeClock(10_000.0)
     path = tmp_path / "store.db"
-    async with opened(SqliteStore(path, clock=clock)) as store, opened(SqliteStore(path, clock=clock)) as other:
+    async with (
+        opened(SqliteStore(path, clock=clock)) as store,
+        opened(SqliteStore(path, clock=clock)) as other,
+    ):
         record = await store.submit(submission(created=2_000_000_000.0))
         row = step(record, started=2_000_000_000.0)
         await committed(store, written(record, row))
         earlier = step(record, "b", started=1_999_996_400.0)  # an hour before
         await committed(store, written(record, earlier, end=ended(at=1_999_996_400.0)))
         assert await other.claim(workflows=["flow"]) == []
-        assert [one["event"].task for one in await store.read("events", run=text_id(record))] == [None, "a", "b", None]
+        assert [one["event"].task for one in await store.read("events", run=text_id(record))] == [
+            None,
+            "a",
+            "b",
+            None,
+        ]
 
 
 async def test_several_programs_write_one_file_without_refusals(tmp_path: Path) -> None:
