@@ -25,7 +25,10 @@ class Migration(NamedTuple):
 
 def migrations(adapter: str) -> tuple[Migration, ...]:
     """The adapter's own migrations, oldest first."""
-    return (Migration(1, script(adapter, "0001_schema")),)
+    return (
+        Migration(1, script(adapter, "0001_schema")),
+        Migration(2, script(adapter, "0002_schedules")),
+    )
 
 
 def pending(
