@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 __all__ = ["install"]
 
-_HERE = ("authoring", "_core", "aio", "bridge")
+_HERE = ("authoring", "_core", "aio", "bridge", "compat")
 _HERE_TOO = frozenset(
     {
         "laneway.testing",
