@@ -17,6 +17,7 @@ from laneway.authoring import Workflow, spec_of
 from laneway.engine.target import Target
 from laneway.packages import chosen_workflow, open_package, workflows_of
 from laneway.packages.folder import is_package_folder
+from laneway.packages.opening import installed_archive
 from laneway.ports import Unit
 
 __all__ = ["Discovers", "find_target"]
@@ -40,8 +41,9 @@ async def find_target(text: str, fleet: Discovers) -> Target:
     the current folder first, as `python -m` does.
 
     Args:
-        text: `module:workflow`, `file.py:workflow`, a package folder or a `.lane` file, the last two with
-            `#workflow` where they have several. `module` and `file.py` alone name their only workflow.
+        text: `module:workflow`, `file.py:workflow`, a package folder, a `.lane` file or an installed `NAME@VERSION`,
+            the last three with `#workflow` where they have several. `module` and `file.py` alone name their only
+            workflow, `NAME` alone the latest installed version.
         fleet: where packages are discovered.
 
     Raises:
@@ -59,7 +61,9 @@ async def find_target(text: str, fleet: Discovers) -> Target:
     return _in_module(text, place, attribute)
 
 
-_FORMS = "Give module:workflow, file.py:workflow, a package folder or a .lane file."
+_FORMS = (
+    "Give module:workflow, file.py:workflow, a package folder, a .lane file or an installed NAME@VERSION."
+)
 
 
 def _has_attribute(text: str) -> bool:
@@ -76,6 +80,9 @@ def _path_and_name(text: str) -> tuple[Path | None, str | None]:
     if _is_package(whole):
         return whole, None
     head, separator, tail = text.rpartition("#")
+    installed = installed_archive(head if separator else text)
+    if installed is not None:
+        return installed, tail if separator else None
     if separator:
         return Path(head).expanduser(), tail
     return None, None

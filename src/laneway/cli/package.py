@@ -19,7 +19,7 @@ from laneway.packages.archive import SUFFIX, read_head
 from laneway.packages.cache import PackageCache
 from laneway.packages.discovery import workflows_of
 from laneway.packages.inspection import LaneWish, inspection_of
-from laneway.packages.opening import locate
+from laneway.packages.opening import default_shelf, locate
 from laneway.packages.places import cache_places, first_usable, shelf_places
 from laneway.packages.scaffold import new_package
 from laneway.packages.shelf import Installed, Shelf
@@ -239,7 +239,7 @@ def install(
         )
     head = read_head(archive)
     verdict_of(str(archive), head.record, head.signature, _trust(keys, signed_only))
-    found = _shelf(shelf).install(archive, replace=replace)
+    found = Shelf(shelf or first_usable(shelf_places())).install(archive, replace=replace)
     _show(
         _installed(found),
         [f"installed {found.name} {found.version}", f"run it: laneway run {found.name}"],
@@ -309,7 +309,7 @@ async def _discovered(package: Package) -> dict[str, Any]:
 
 
 def _shelf(folder: Path | None) -> Shelf:
-    return Shelf(folder or first_usable(shelf_places()))
+    return Shelf(folder) if folder else default_shelf()
 
 
 def _trust(keys: Sequence[str], signed_only: bool) -> Trust:

@@ -12,11 +12,11 @@ from laneway.packages.cache import PackageCache
 from laneway.packages.folder import check_layout, open_folder
 from laneway.packages.manifest import check_python
 from laneway.packages.package import Package
-from laneway.packages.places import cache_places, first_usable, shelf_places
+from laneway.packages.places import cache_places, first_there, first_usable, shelf_places
 from laneway.packages.shelf import Shelf, is_package_name
 from laneway.packages.signing import Trust, Verdict, verdict_of
 
-__all__ = ["default_cache", "locate", "open_package"]
+__all__ = ["default_cache", "default_shelf", "installed_archive", "locate", "open_package"]
 
 
 def open_package(
@@ -57,7 +57,24 @@ def locate(text: str, shelf: Shelf | None = None) -> Path:
     path = Path(text).expanduser()
     if path.exists() or not is_package_name(text):
         return path
-    return (shelf or Shelf(first_usable(shelf_places()))).find(text).path
+    return (shelf or default_shelf()).find(text).path
+
+
+def installed_archive(text: str, shelf: Shelf | None = None) -> Path | None:
+    """The installed archive that `NAME@VERSION` or `NAME` means; None where it can only mean something else.
+
+    Raises:
+        PackageNotInstalled: `NAME@VERSION` is not installed.
+    """
+    if not is_package_name(text):
+        return None
+    shelf = shelf or default_shelf()
+    return shelf.find(text).path if "@" in text or shelf.has(text) else None
+
+
+def default_shelf() -> Shelf:
+    """This user's installed packages, for looking; makes no folder."""
+    return Shelf(first_there(shelf_places()))
 
 
 def _open_archive(path: Path, cache: PackageCache, trust: Trust) -> Package:

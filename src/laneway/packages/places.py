@@ -4,12 +4,12 @@ import contextlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from laneway._core.errors import PackageUnreadable
 
-__all__ = ["cache_places", "first_usable", "shelf_places"]
+__all__ = ["cache_places", "first_there", "first_usable", "shelf_places"]
 
 
 def cache_places(environment: Mapping[str, str] = os.environ) -> list[Path]:
@@ -32,15 +32,23 @@ def first_usable(places: Iterable[Path]) -> Path:
     for place in places:
         with contextlib.suppress(OSError):
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
-            status = place.stat()
-            foreign = status.st_uid != os.getuid() or bool(status.st_mode & stat.S_IWOTH)
-            if not foreign and os.access(place, os.W_OK | os.X_OK):
+            if _is_own(place) and os.access(place, os.W_OK | os.X_OK):
                 return place
         tried.append(str(place))
     reason = f"no folder for packages can be written; tried {', '.join(tried)}"
     raise PackageUnreadable(
         package="laneway", reason=reason, advice="Set XDG_CACHE_HOME to a folder that can be written"
     )
+
+
+def first_there(places: Sequence[Path]) -> Path:
+    """The first folder that is there and this user's, else the first of all; makes nothing."""
+    return next((place for place in places if place.is_dir() and _is_own(place)), places[0])
+
+
+def _is_own(place: Path) -> bool:
+    status = place.stat()
+    return status.st_uid == os.getuid() and not status.st_mode & stat.S_IWOTH
 
 
 def _xdg(environment: Mapping[str, str], name: str, fallback: str) -> list[Path]:

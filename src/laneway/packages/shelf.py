@@ -89,6 +89,10 @@ class Shelf:
         found = [self._installed(path) for path in self.folder.glob(f"*/*{SUFFIX}")]
         return sorted(found, key=lambda one: (one.name, _order(one.version)))
 
+    def has(self, name: str) -> bool:
+        """True when some version of that package is installed; opens no file."""
+        return any((self.folder / canonicalize_name(name)).glob(f"*{SUFFIX}"))
+
     def find(self, wanted: str) -> Installed:
         """The package that `NAME` (its latest version) or `NAME@VERSION` means; `1.2` also means the latest `1.2.x`.
 

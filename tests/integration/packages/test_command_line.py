@@ -1,0 +1,190 @@
+"""`laneway package` as users run it: each command, `--json`, exit status; offline, odd paths, read-only home."""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from laneway.packages import Trust, build_archive, open_package
+from laneway.packages._record import record_text
+from laneway.packages.signing import new_key, sign_record
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+class Shell:
+    """Runs `laneway` in a folder of its own, with its own home and without a network."""
+
+    def __init__(self, folder: Path, *, home: str, umask: int = 0o022) -> None:
+        self.folder = folder
+        self._umask = umask
+        kept = {
+            key: value for key, value in os.environ.items() if not key.startswith(("XDG_", "LANEWAY_", "UV_"))
+        }
+        (folder / "tmp").mkdir()
+        self.environment = kept | {
+            "HOME": home,
+            "TMPDIR": str(folder / "tmp"),
+            "LANEWAY_STORE": "memory://",
+            "https_proxy": NOWHERE,
+            "http_proxy": NOWHERE,
+            "UV_OFFLINE": "1",
+        }
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        """Standard output (or standard error, where a failure is expected)."""
+        done = subprocess.run(
+            [sys.executable, "-m", "laneway", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            umask=self._umask,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout if status == 0 else done.stderr
+
+    def json(self, *arguments: str) -> Any:
+        """The object that `--json` prints."""
+        return json.loads(self.run(*arguments, "--json"))
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    (tmp_path / "home").mkdir()
+    return Shell(tmp_path, home=str(tmp_path / "home"))
+
+
+def test_life_of_a_package(shell: Shell) -> None:
+    made = shell.json("package", "new", "word-counter")
+    assert "src/word_counter.py" in made["files"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore"],
+        cwd=shell.folder / "word-counter",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "2 passed" in done.stdout, done.stdout
+    built = shell.json("package", "build", "word-counter")
+    assert built["path"].endswith("word-counter-0.1.0.lane")
+    found = shell.json("package", "inspect", "word-counter-0.1.0.lane")
+    assert [task["lane"] for task in found["tasks"]] == ["thread", "interpreter"]
+    assert found["workflows"][0]["needs"] == {"words": [], "counts": ["words"]}
+    assert found["content_hash"] == built["content_hash"]
+    assert "after words" in shell.run("package", "inspect", "word-counter")
+
+    key = shell.json("package", "sign", "word-counter-0.1.0.lane", "--new-key", "key")["public_key"]
+    verified = shell.json("package", "verify", "word-counter-0.1.0.lane", "--trust", key, "--signed-only")
+    assert verified["signature"] == {"status": "trusted", "signer": "key"}
+
+    shell.run("package", "install", "word-counter-0.1.0.lane")
+    (listed,) = shell.json("package", "list")["packages"]
+    assert (listed["name"], listed["version"], listed["signed"]) == ("word-counter", "0.1.0", True)
+    (shell.folder / "word-counter").rename(shell.folder / "gone")
+    for target in ("word-counter", "word-counter@0.1", "word-counter@0.1.0#word-counter"):
+        result = shell.json("run", target, "-c", "text=to be or not to be", "--new")
+        assert result["context"]["counts"]["be"] == 2
+    assert "There are 0.1.0" in shell.run("run", "word-counter@2", status=2)
+    shell.run("package", "remove", "word-counter")
+    assert shell.json("package", "list") == {"packages": []}
+    assert [path for path in (shell.folder / "home").rglob("*") if path.is_file()] == []
+
+
+def test_mistakes_end_with_status_two_and_the_next_step(shell: Shell) -> None:
+    shell.run("package", "new", "shop")
+    assert "is there already" in shell.run("package", "new", "shop", status=2)
+    assert "has no laneway.toml" in shell.run("package", "build", str(shell.folder), status=2)
+    assert "--signed-only needs --trust" in shell.run("package", "verify", "shop", "--signed-only", status=2)
+    assert "give one of --key and --new-key" in shell.run("package", "sign", "shop", status=2)
+    assert "Build it first" in shell.run("package", "install", "shop", status=2)
+    assert "no package of that name" in shell.run("package", "remove", "shop", status=2)
+    (shell.folder / "bad.lane").write_bytes(b"PK\x03\x04")
+    assert "not-zstd" in shell.run("package", "verify", "bad.lane", status=2)
+    with (shell.folder / "shop/laneway.toml").open("a") as file:
+        file.write("wall = 3\n[polcy]\n")
+    problems = shell.run("package", "build", "shop", status=2)
+    assert "did you mean 'policy'" in problems
+    assert "wall_seconds" in problems
+
+
+def test_inspection_of_a_package_that_cannot_be_imported_says_why(shell: Shell) -> None:
+    shell.run("package", "new", "shop")
+    (shell.folder / "shop/src/shop.py").write_text("import no_such_library\n")
+    found = shell.json("package", "inspect", "shop")
+    assert "laneway package vendor" in found["problem"]
+    assert "no_such_library" in found["problem"]
+    assert found["tasks"] is None
+    assert shell.json("package", "inspect", "shop", "--no-import")["problem"] == ""
+
+
+def test_missing_dependency_is_told_before_it_is_missed(shell: Shell) -> None:
+    shell.run("package", "new", "shop")
+    with (shell.folder / "shop/laneway.toml").open("a") as file:
+        file.write('[dependencies]\nattrs = ">=25"\n')
+    assert shell.json("package", "inspect", "shop")["dependencies"]["missing"] == ["attrs>=25"]
+    shell.environment["PATH"] = str(shell.folder)
+    assert "uv is not installed" in shell.run("package", "vendor", "shop", status=2)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o027])
+def test_offline_with_a_read_only_home_under_any_umask_and_in_odd_folders(
+    umask: int, tmp_path: Path, uv: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path / "Bücher & Läden" / "päckchen “eins”"
+    folder.mkdir(parents=True)
+    root = folder / "日本 語"
+    online = tmp_path_factory.mktemp("online")
+    shutil.copytree(Path(__file__).parents[3] / "examples/packages/qr-labels", root, ignore=_no_vendor)
+    vendored = subprocess.run(
+        [sys.executable, "-m", "laneway", "package", "vendor", str(root), "--uv", str(uv), "--locked"],
+        cwd=online,
+        umask=umask,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if vendored.returncode:
+        pytest.skip(f"the libraries cannot be had here: {vendored.stderr}")
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (root / "vendor").rglob("*")}
+    assert modes == {0o755, 0o644}
+
+    shell = Shell(folder, home="/proc/no-home", umask=umask)
+    first = shell.json("package", "build", root.name, "-o", "eins.lane")
+    again = shell.json("package", "build", root.name, "-o", "zwei.lane")
+    assert (folder / "eins.lane").read_bytes() == (folder / "zwei.lane").read_bytes()
+    assert first["content_hash"] == again["content_hash"]
+    shell.run("package", "verify", "eins.lane")
+    assert shell.json("package", "inspect", "eins.lane")["tasks"][0]["lane"] == "interpreter"
+    shell.run("package", "sign", "eins.lane", "--new-key", "schlüssel")
+    shell.run("package", "install", "eins.lane")
+    result = shell.json("run", "qr-labels@1.0", "-c", 'parcels=[{"id": "A1", "to": "Zürich"}]')
+    assert "<svg" in result["context"]["sheet"]
+    shell.run("package", "remove", "qr-labels")
+    shell.run("package", "new", "neu")
+    assert not os.path.exists("/proc/no-home")
+
+
+def _no_vendor(_: str, names: list[str]) -> list[str]:
+    return [name for name in names if name in ("vendor", "__pycache__")]
+
+
+def test_archive_signed_elsewhere_keeps_its_other_signatures(shell: Shell) -> None:
+    shell.run("package", "new", "shop")
+    package = open_package(shell.folder / "shop")
+    first = new_key(shell.folder / "first")
+    signature = sign_record(record_text(package.files).encode(), shell.folder / "first")
+    build_archive(package, shell.folder / "shop.lane", signature=signature)
+    second = shell.json("package", "sign", "shop.lane", "--new-key", "second")["public_key"]
+    for key in (first.text(), second):
+        shell.run("package", "verify", "shop.lane", "--trust", key, "--signed-only")
+    assert Trust().allow_unsigned
