@@ -5,7 +5,8 @@ from asyncio import Task, current_task
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
-from laneway.aio._metadata import TaskMetadata
+from laneway import _attempt
+from laneway.aio._metadata import FIELDS, TaskMetadata
 
 _CURRENT: ContextVar[TaskMetadata | None] = ContextVar("laneway.aio.metadata", default=None)
 
@@ -72,7 +73,16 @@ def current_metadata() -> TaskMetadata | None:
     It follows the context, so it is also there in callbacks, in `asyncio.to_thread` and in everything else
     that runs in a copy of the task's context.
     """
-    return pinned_here() or inherited_metadata()
+    return pinned_here() or inherited_metadata() or _of_the_attempt()
+
+
+def _of_the_attempt() -> TaskMetadata | None:
+    """In a worker: the metadata that came with the order of the attempt that runs here."""
+    attempt = _attempt.found()
+    if attempt is None:
+        return None
+    fields = {key: value for key, value in attempt.metadata.items() if key in FIELDS}
+    return TaskMetadata.from_mapping(fields) if fields else None
 
 
 def task_metadata(task: Task[Any]) -> TaskMetadata | None:

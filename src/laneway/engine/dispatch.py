@@ -288,7 +288,7 @@ class Driver:
         observers = self._around.observers
         for observer in observers:
             order = observer.attempt_started(self, order)
-        _attempt.current.set(order)
+        _attempt.current.set(_attempt.Here(order, self._lanes[index].name))
         self.running[key] = self._around.now()
         try:
             outcome = await self._lanes[index].run(order)

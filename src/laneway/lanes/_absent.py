@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 __all__ = ["install"]
 
-_HERE = ("authoring", "_core", "aio", "bridge", "compat")
+_HERE = ("authoring", "_attempt", "_core", "aio", "bridge", "compat")
 _HERE_TOO = frozenset(
     {
         "laneway.testing",
@@ -20,8 +20,8 @@ _HERE_TOO = frozenset(
         *(
             f"laneway.lanes._{name}"
             for name in (
-                "absent", "capture", "coroutines", "frames", "guard", "invoke", "limits", "load", "reply", "service",
-                "shim", "watchdog",
+                "absent", "arrival", "capture", "coroutines", "frames", "guard", "invoke", "limits", "load", "reply", "service",
+                "shim", "watchdog", "worker_logs",
             )
         ),
     }

@@ -3,6 +3,7 @@
 from struct import Struct
 
 __all__ = [
+    "ABOUT",
     "ASK",
     "CONTROL",
     "DESCRIBE",
@@ -13,6 +14,7 @@ __all__ = [
     "KINDS",
     "LOADED",
     "LOAD_FAILED",
+    "LOGGED",
     "NUMBERS",
     "ORDER",
     "PING",
@@ -25,11 +27,15 @@ __all__ = [
 ORDER = Struct("<BxHII")
 """Engine to worker: frame type, task number, order number, bytes that follow."""
 RUN, REGISTER, DESCRIBE = 1, 2, 3
+ABOUT = 4
+"""The metadata of the orders that follow, until the next such frame."""
 
 REPLY = Struct("<BBxxIIIdd")
 """Worker to engine: kind, flags, order number, bytes that follow, bytes printed, started (epoch), duration."""
 SPENT = 1
 """Flag: the worker ends after this reply and must be replaced."""
+LOGGED = 2
+"""Flag: the attempt logged something, which is in the log pipe."""
 
 KINDS = {1: "value", 2: "patch", 3: "failure", 4: "skipped", 5: "suspension", 6: "stopped"}
 NUMBERS = {name: number for number, name in KINDS.items()}

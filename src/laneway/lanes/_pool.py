@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -188,6 +189,7 @@ class Pool:
                 "limits": dict(self.unit.limits),
             },
             "output_limit": self.fleet.output_limit,
+            "log_level": logging.getLogger().getEffectiveLevel(),
         }
         try:
             host = self.fleet.host(exclusive=exclusive or shell == "process")
@@ -263,7 +265,7 @@ class Pool:
             spent = duration if duration > _FLOOR_SECONDS else _FLOOR_SECONDS
             self.seconds[reference] = spent if spent > known else known + (spent - known) * 0.1
         output = worker.output(printed) if printed else ""
-        if flags:
+        if flags & frames.SPENT:
             worker.ending = True
         self._settle(flight, self._outcome(worker, flight, kind, body, started, duration, output))
         if worker.ending:

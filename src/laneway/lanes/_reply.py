@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from laneway._core.failures import failure_of, failure_record
 from laneway._core.jsonvalue import check
 
-__all__ = ["decode", "encode", "read_exactly", "record_of", "write_all"]
+__all__ = ["decode", "encode", "plain", "read_exactly", "record_of", "write_all"]
 
 _CHUNK = 65536
 
@@ -55,6 +55,11 @@ def _encoded(value: Any) -> bytes:
     if "\\u" in text:
         text = encode_basestring(value) if type(value) is str else "".join(_wide(value, 0))
     return text.encode("utf-8", "backslashreplace")
+
+
+def plain(value: Any) -> bytes:
+    """`value`, which is known to be JSON, as one line; lone surrogates become escapes."""
+    return _encoded(value)
 
 
 def record_of(error: BaseException) -> bytes:

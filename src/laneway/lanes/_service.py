@@ -8,6 +8,7 @@ from contextvars import copy_context
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
+from laneway import _attempt
 from laneway.authoring import cancellation_probe
 from laneway.lanes import _frames as frames
 from laneway.lanes._capture import attempt_output
@@ -25,13 +26,22 @@ _CHUNK = 65536
 class Attempt:
     """One of the attempts that run at the same time."""
 
-    __slots__ = ("asked", "number", "printed", "task")
+    __slots__ = ("_about", "asked", "logged", "number", "printed", "task")
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, about: bytes = b"") -> None:
         self.number = number
+        self.logged = 0
+        """Bytes of log records so far."""
+        self._about = about
         self.asked = False
         self.printed = bytearray()
         self.task: asyncio.Task[None] | None = None
+
+    @property
+    def metadata(self) -> dict[str, object]:
+        """What the task says about itself."""
+        found: dict[str, object] = decode(self._about) if self._about else {}
+        return found
 
     def is_asked(self) -> bool:
         """What `laneway.cancelled()` answers."""
@@ -94,16 +104,19 @@ class Service:
 
     def _order(self, kind: int, task: int, number: int, payload: bytes) -> None:
         worker = self._worker
-        if kind == frames.REGISTER:
+        if kind == frames.ABOUT:
+            worker.about = payload
+        elif kind == frames.REGISTER:
             worker.register(task, payload)
         elif kind == frames.DESCRIBE:
             self._reply(worker.described(number))
         else:
             known = worker.tasks[task]
-            attempt = self._attempts[number] = Attempt(number)
+            attempt = self._attempts[number] = Attempt(number, worker.about)
             context = copy_context()
             context.run(cancellation_probe.set, attempt.is_asked)
             context.run(attempt_output.set, attempt.printed)
+            context.run(_attempt.current.set, attempt)
             if known.spec.is_async:
                 attempt.task = self._loop.create_task(
                     self._coroutine(attempt, known, payload), context=context
@@ -139,8 +152,9 @@ class Service:
         self._attempts.pop(attempt.number, None)
         printed = self._worker.capture.pass_on(attempt.printed) if attempt.printed else 0
         number = frames.NUMBERS[kind]
+        flags = frames.LOGGED if attempt.logged else 0
         self._reply(
-            frames.REPLY.pack(number, 0, attempt.number, len(body), printed, started, duration) + body
+            frames.REPLY.pack(number, flags, attempt.number, len(body), printed, started, duration) + body
         )
 
     def _reply(self, data: bytes) -> None:

@@ -6,10 +6,12 @@ from importlib import import_module
 from time import perf_counter, time
 from typing import Any
 
+from laneway import _attempt
 from laneway._core.model import TaskSpec
 from laneway.authoring import AttemptStopped, cancellation_probe, spec_of
 from laneway.lanes import _frames as frames
 from laneway.lanes._absent import install
+from laneway.lanes._arrival import when_imported
 from laneway.lanes._capture import Capture
 from laneway.lanes._invoke import call, call_async
 from laneway.lanes._load import describe, enter, resolve, undescribed
@@ -44,6 +46,31 @@ class Registered:
         return function
 
 
+class Serving:
+    """The attempt that runs in this worker: its order's number, what it says about itself, what it logged."""
+
+    __slots__ = ("_metadata", "_raw", "logged", "number")
+
+    def __init__(self, number: int = 0, raw: bytes = b"") -> None:
+        self.number = number
+        self.logged = 0
+        """Bytes of log records so far."""
+        self._raw = raw
+        self._metadata: dict[str, Any] | None = None
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the task says about itself; decoded when somebody asks."""
+        if self._metadata is None:
+            self._metadata = decode(self._raw) if self._raw else {}
+        return self._metadata
+
+    def about(self, raw: bytes) -> None:
+        """Metadata of this order and those that follow."""
+        self._raw = raw
+        self._metadata = None
+
+
 class Worker:
     """The state of one worker that serves orders one after another."""
 
@@ -53,6 +80,9 @@ class Worker:
         self.capture = Capture(log, setup.get("output_limit", 65536))
         self.watchdog = Watchdog(control, threading.get_ident(), self.cancel, self.capture.text)
         self.tasks: dict[int, Registered] = {}
+        self.serving = Serving()
+        self.about = b""
+        """The metadata, as JSON, of the orders that come."""
         self.kept: Any = None
         self.entry: Any = None
 
@@ -116,6 +146,8 @@ class Worker:
                 if len(waiting) > 200 or len(waiting[-1]) > _CHUNK:
                     write_all(self.outcomes, b"".join(waiting))
                     waiting.clear()
+            elif kind == frames.ABOUT:
+                self.serving.about(payload)
             elif kind == frames.REGISTER:
                 self.register(task, payload)
             else:
@@ -127,7 +159,7 @@ class Worker:
         started = time()
         begun = perf_counter()
         result: tuple[str, bytes] | None = None
-        watchdog.current = number
+        watchdog.current = self.serving.number = number
         while True:
             try:
                 if result is None:
@@ -140,6 +172,9 @@ class Worker:
         known.seconds = duration = perf_counter() - begun
         kind, body = result
         flags = frames.SPENT if watchdog.must_end else 0
+        if self.serving.logged:
+            flags |= frames.LOGGED
+            self.serving.logged = 0
         printed = self.capture.take() if self.capture.used else 0
         return (
             frames.REPLY.pack(frames.NUMBERS[kind], flags, number, len(body), printed, started, duration)
@@ -189,6 +224,12 @@ def serve(setup_text: str, fds: tuple[int, int, int, int]) -> None:
     sys.stderr = worker.capture.stream
     worker.watchdog.start()
     cancellation_probe.set(worker.watchdog.is_asked)
+    if setup["place"] != "service":
+        _attempt.serve_alone(worker.serving)
+    limit, level = setup.get("output_limit", 65536), setup.get("log_level", 30)
+    when_imported(
+        "logging", lambda: import_module("laneway.lanes._worker_logs").attach(worker.capture, limit, level)
+    )
     if not worker.load():
         return
     if setup["place"] == "service":

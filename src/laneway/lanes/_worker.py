@@ -15,6 +15,7 @@ from laneway._core.model import TaskSpec
 from laneway.lanes import _frames as frames
 from laneway.lanes._flight import Flight
 from laneway.lanes._hosts import Host
+from laneway.lanes._relay import LogText, relay
 
 __all__ = ["Worker"]
 
@@ -64,7 +65,8 @@ class Worker:
         self._rest = b""
         self._need = 0
         self._parts: list[bytes] = []
-        self._log_text = b""
+        self._printed = LogText()
+        self._about: dict[str, Any] = {}
         self._closed = False
         order_read, self._orders = os.pipe()
         self._outcomes, outcome_write = os.pipe()
@@ -98,6 +100,11 @@ class Worker:
             if task is None:
                 task = self._register(order.task)
             data = frames.ORDER.pack(frames.RUN, task, number, len(order.payload)) + order.payload
+            about = order.metadata
+            if about is not self._about and (about or self._about):
+                self._about = about
+                described = _encode(about)
+                data = frames.ORDER.pack(frames.ABOUT, 0, 0, len(described)) + described + data
         idle = not self.flights and not self.by_number
         if self.concurrent:
             self.by_number[number] = flight
@@ -194,6 +201,8 @@ class Worker:
             body = data[at + size : end]
             at = end
             flight: Flight | None = None
+            if flags & frames.LOGGED:  # while the order is known: what it logged was written before its reply
+                self._read_log()
             if number:
                 if self.concurrent:
                     flight = self.by_number.pop(number)
@@ -224,21 +233,34 @@ class Worker:
             return
         except OSError:
             data = b""
-        if data:
-            self._log_text += data
-        else:
+        if not data:
             self._loop.remove_reader(self._log)
+            return
+        for line in self._printed.add(data):
+            flight = self._flight(line.number)
+            if flight is None:
+                relay(line, None, "", self.name)
+            else:
+                relay(line, flight.order, flight.lane, self.name)
+        if len(data) == _CHUNK:
+            self._read_log()
+
+    def _flight(self, number: int) -> Flight | None:
+        if self.concurrent:
+            return self.by_number.get(number)
+        return next((flight for flight in self.flights if flight.number == number), None)
 
     def output(self, size: int) -> str:
         """The next `size` bytes that the worker printed; with -1 all there is."""
-        while size < 0 or len(self._log_text) < size:
-            before = len(self._log_text)
+        printed = self._printed
+        while size < 0 or len(printed.text) < size:
+            before = len(printed.text)
             self._read_log()
-            if len(self._log_text) == before:
+            if len(printed.text) == before:
                 break
         if size < 0:
-            size = len(self._log_text)
-        text, self._log_text = self._log_text[:size], self._log_text[size:]
+            size = len(printed.text)
+        text, printed.text = printed.text[:size], printed.text[size:]
         return text.decode("utf-8", "replace")
 
     def tell(self, kind: int, number: int = 0) -> None:
