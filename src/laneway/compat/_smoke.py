@@ -1,0 +1,25 @@
+"""Small calls that show whether a distribution is usable, not only importable; for those that import their core late."""
+
+__all__ = ["SMOKE"]
+
+SMOKE: dict[str, str] = {
+    "cffi": "import cffi; cffi.FFI().typeof('int')",
+    "cryptography": "from cryptography.fernet import Fernet; Fernet(Fernet.generate_key()).encrypt(b'x')",
+    "google-crc32c": "import google_crc32c; assert google_crc32c.value(b'x') > 0",
+    "lxml": "from lxml import etree; etree.fromstring('<a/>')",
+    "markupsafe": "import markupsafe; assert str(markupsafe.escape('<')) == '&lt;'",
+    "msgpack": "import msgpack; assert msgpack.unpackb(msgpack.packb([1])) == [1]",
+    "multidict": "import multidict; assert multidict.MultiDict(a=1)['a'] == 1",
+    "numpy": "import numpy; assert numpy.arange(3).sum() == 3",
+    "pillow": "from PIL import Image; Image.new('L', (2, 2)).tobytes()",
+    "polars": "import polars; polars.DataFrame({'a': [1]}).height",
+    "psutil": "import psutil; psutil.Process().pid",
+    "pynacl": "import nacl.secret, nacl.utils; nacl.utils.random(8)",
+    "pyyaml": "import yaml; assert yaml.safe_load('a: 1') == {'a': 1}",
+    "rapidfuzz": "import rapidfuzz.fuzz; assert rapidfuzz.fuzz.ratio('a', 'a') == 100",
+    "setproctitle": "import setproctitle; setproctitle.getproctitle()",
+    "simplejson": "import simplejson; assert simplejson.loads('[1]') == [1]",
+    "websockets": "from websockets.frames import Frame, Opcode; Frame(Opcode.TEXT, b'x').serialize(mask=True)",
+    "xxhash": "import xxhash; assert xxhash.xxh64(b'x').hexdigest()",
+}
+"""By distribution; each is run after its top modules were imported."""
