@@ -182,12 +182,15 @@ def final_context(state: RunState) -> dict[str, bytes]:
 def restored(plan: Plan, initial: dict[str, bytes], rows: Iterable[StepRow]) -> tuple[RunState, list[int]]:
     """Rebuild the state of a run from its recorded steps: (state, tasks that can start or go on).
 
-    Steps recorded as running did not commit: they run again. Rows of tasks that the plan no longer has are ignored.
+    `rows` come in the order in which the steps ended. Steps recorded as running did not commit: they run again. Rows
+    of tasks that the plan no longer has are ignored.
     """
     state = RunState(plan, initial)
     for row in rows:
         state.rows[row.task, row.item] = row
         index = plan.position.get(row.task)
+        if index is not None and row.status == "failed" and row.error is not None and state.failed is None:
+            state.failed = row
         if index is None or row.item != NO_ITEM or row.status not in TERMINAL:
             continue
         if plan.tasks[index].each is None and row.status == "succeeded":
@@ -200,8 +203,6 @@ def restored(plan: Plan, initial: dict[str, bytes], rows: Iterable[StepRow]) -> 
         if done is None or done.status not in TERMINAL or done.status == "cancelled":
             going.append(index)
             continue
-        if done.status == "failed" and state.failed is None:
-            state.failed = done
         if plan.tasks[index].each is not None:
             # The row of a mapped task as a whole marks its end; the list is made of its items' rows again.
             state.patches[index] = _rejoined(state, index)
