@@ -90,6 +90,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """The rung of the stopping ladder that ended it: `ask`, `interrupt`, `kill`, `quarantine`; else empty."""
     output: str = ""
     """What the task printed, up to the lane's limit."""
+    refusals: tuple[str, ...] = ()
+    """What the package's policy refused during the attempt, also where the task went on without it."""
 
 
 class Capabilities(msgspec.Struct, frozen=True):
@@ -199,6 +201,9 @@ class Store(Protocol):
         """Record a new run, leased to this engine. With a key that is known, return the existing run unchanged.
 
         Atomic: the run, its event and the steps a fork starts with are there together or not at all.
+
+        Transitions of the new run may be handed over while this is still under way: they commit with it or after
+        it, or fail as it does.
 
         Raises:
             KeyReused: the key belongs to a run of another workflow.

@@ -360,6 +360,8 @@ class Driver:
         handed = perf_counter() if observers else 0.0
 
         def answered(error: BaseException | None) -> None:
+            if self.stopping == "abandoned":
+                return
             if error is None:
                 if troubled:
                     log.warning("the store is back; run %s goes on", self.text_id)
@@ -369,13 +371,17 @@ class Driver:
             elif isinstance(error, StoreUnavailable):
                 if not troubled:
                     log.error("run %s waits for the store: %s", self.text_id, error)
-                self._loop.call_later(_STORE_PAUSE, self._store, transition, ready, True)
+                self._loop.call_later(_STORE_PAUSE, self._again, transition, ready)
             else:
                 if not isinstance(error, StoreError):
                     log.error("run %s cannot be recorded: %s", self.text_id, error)
                 self.abandon(error)
 
         self._around.store.commit(transition, answered)
+
+    def _again(self, transition: Transition, ready: Sequence[int]) -> None:
+        if self.stopping != "abandoned":
+            self._store(transition, ready, troubled=True)
 
     def _durable(self, transition: Transition, ready: Sequence[int]) -> None:
         self._writes -= 1

@@ -83,21 +83,22 @@ class Runs:
         if self._room.locked() and not wait:
             raise Backpressure(waiting=len(self.live), limit=self._max_runs)
         await self._room.acquire()
+        run = uuid7().bytes
+        submission = Submission(
+            run,
+            runnable.plan.workflow.name,
+            runnable.plan.version,
+            runnable.reference,
+            context,
+            key,
+            self._around.now(),
+            runnable.fingerprints,
+            tags=tags,
+        )
+        if key is None:
+            return await self._recorded_meanwhile(submission, values, runnable, deferred=deferred)
         try:
-            run = uuid7().bytes
-            record = await self._submitted(
-                Submission(
-                    run,
-                    runnable.plan.workflow.name,
-                    runnable.plan.version,
-                    runnable.reference,
-                    context,
-                    key,
-                    self._around.now(),
-                    runnable.fingerprints,
-                    tags=tags,
-                )
-            )
+            record = await self._submitted(submission)
             if not record.is_new:
                 return record, await self._joined(record, runnable)
             driver = self._drive(run, RunState(runnable.plan, values), runnable, deferred=deferred, tags=tags)
@@ -106,6 +107,28 @@ class Runs:
             raise
         driver.begin(driver.state.first())
         return record, driver
+
+    async def _recorded_meanwhile(
+        self, submission: Submission, values: dict[str, bytes], runnable: Runnable, *, deferred: bool
+    ) -> tuple[RunRecord, Driver]:
+        """Begin a run without a key while it is being recorded: no other run can have it, so nothing need be asked.
+
+        What its first steps produce commits with the record or after it, never before.
+        """
+        state = RunState(runnable.plan, values)
+        driver = self._drive(submission.run, state, runnable, deferred=deferred, tags=submission.tags)
+        recording = aio.create_task(self._submitted(submission), name="record run", eager_start=True)
+        driver.begin(state.first())
+        try:
+            record = await recording
+        except BaseException as error:
+            driver.abandon(error)
+            raise
+        if driver.failure is None:
+            return record, driver
+        # The lease was lost in between: the record is new, the steps that ran meanwhile were not kept.
+        adopted = await self.resume(driver.text_id, runnable)
+        return record, driver if adopted is None else adopted
 
     async def _submitted(self, submission: Submission) -> RunRecord:
         try:
