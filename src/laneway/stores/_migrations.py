@@ -20,7 +20,7 @@ class Migration(NamedTuple):
     first: str
     """SQL that adds."""
     second: str = ""
-    """SQL that takes away what only older releases used."""
+    """SQL that takes away what only older releases used; empty where the change only adds."""
 
 
 def migrations(adapter: str) -> tuple[Migration, ...]:
@@ -45,7 +45,7 @@ def pending(
     for one in known:
         first, second = f"{one.number:04}.first", f"{one.number:04}.second"
         if first not in applied:
-            steps.append((first, one.first, None if one.second else one.number))
+            steps.append((first, one.first, 1 if one.number == 1 else None))
         if one.second and second not in applied:
             if oldest_engine is not None and oldest_engine < one.number:
                 break

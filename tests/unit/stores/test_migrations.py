@@ -13,8 +13,9 @@ from laneway.stores.sqlite import SqliteStore
 from laneway.testing.clock import FakeClock
 from laneway.testing.stores import StoreSuite, committed, ended, opened, step, submission, text_id, written
 
+TODAY = migrations("sqlite")[-1].number
 NEXT = Migration(
-    2,
+    TODAY + 1,
     """
     alter table run add column colour text;
     alter table step add column weight real not null default 0;
@@ -25,7 +26,10 @@ NEXT = Migration(
     """,
     "alter table step drop column output; drop index run_workflow;",
 )
-LATER = Migration(3, "create table later (id integer primary key);")
+FLOOR = 1
+"""The oldest schema whose code works on today's."""
+_DONE = [f"{one.number:04}.first" for one in migrations("sqlite")]
+LATER = Migration(TODAY + 2, "create table later (id integer primary key);")
 
 
 def release(path: Path, *changes: Migration, clock: FakeClock | None = None) -> SqliteStore:
@@ -62,7 +66,7 @@ async def test_first_half_is_applied_while_the_older_release_works(tmp_path: Pat
     path = tmp_path / "store.db"
     await first_half(path)
     floor, halves, columns = facts(path)
-    assert (floor, halves) == (1, ["0001.first", "0002.first"])
+    assert (floor, halves) == (FLOOR, [*_DONE, f"{NEXT.number:04}.first"])
     assert {"weight", "output"} <= set(columns)
 
 
@@ -70,10 +74,11 @@ async def test_second_half_waits_until_no_older_engine_is_registered(tmp_path: P
     path = tmp_path / "store.db"
     await first_half(path)
     async with opened(release(path)), opened(release(path, NEXT)):
-        assert facts(path)[0] == 1
+        assert facts(path)[0] == FLOOR
     upgraded(path, NEXT, LATER)
     floor, halves, columns = facts(path)
-    assert (floor, halves) == (3, ["0001.first", "0002.first", "0002.second", "0003.first"])
+    added = [f"{NEXT.number:04}.first", f"{NEXT.number:04}.second", f"{LATER.number:04}.first"]
+    assert (floor, halves) == (NEXT.number, [*_DONE, *added])
     assert "output" not in columns
 
 
@@ -81,24 +86,16 @@ async def test_older_release_is_refused_after_the_second_half(tmp_path: Path) ->
     path = tmp_path / "store.db"
     await first_half(path)
     upgraded(path, NEXT)
-    with pytest.raises(StoreSchemaNewer, match=r"schema 2, this Laneway knows schemas up to 1"):
+    with pytest.raises(StoreSchemaNewer, match=f"schema {NEXT.number}, this Laneway knows schemas up to {TODAY}"):
         async with opened(release(path)):
             pass
 
 
 def test_halves_are_applied_in_order_and_stop_at_an_older_engine() -> None:
-    known = [*migrations("sqlite"), NEXT, LATER]
-    assert [one[0] for one in pending(known, set(), None)] == [
-        "0001.first",
-        "0002.first",
-        "0002.second",
-        "0003.first",
-    ]
+    known = [Migration(1, "a"), Migration(2, "b", "c"), Migration(3, "d")]
+    assert [one[0] for one in pending(known, set(), None)] == ["0001.first", "0002.first", "0002.second", "0003.first"]
     assert [one[0] for one in pending(known, {"0001.first"}, 1)] == ["0002.first"]
-    assert [one[0] for one in pending(known, {"0001.first", "0002.first"}, 2)] == [
-        "0002.second",
-        "0003.first",
-    ]
+    assert [one[0] for one in pending(known, {"0001.first", "0002.first"}, 2)] == ["0002.second", "0003.first"]
     assert pending(known, {"0001.first", "0002.first", "0002.second", "0003.first"}, 3) == []
 
 
