@@ -23,7 +23,10 @@ def _wait_for_steps(laneway: Laneway, number: int, store: str = "sqlite:///lanew
         shown = laneway("runs", "show", "latest", "--json", "--store", store)
         if shown.returncode == 0:
             steps = json.loads(shown.stdout)["steps"]
-            if sum(1 for step in steps if step["key"] is not None and step["status"] == "succeeded") >= number:
+            if (
+                sum(1 for step in steps if step["key"] is not None and step["status"] == "succeeded")
+                >= number
+            ):
                 return
     raise AssertionError("the run did not get that far")
 
@@ -93,8 +96,10 @@ def test_new_starts_afresh_and_another_context_is_another_run(laneway: Laneway, 
     assert json.loads(named.stdout)["id"] == unfinished
 
 
-def test_a_run_that_another_program_drives_is_left_alone_and_can_be_cancelled(laneway: Laneway, started: Start) -> None:
-    process = started(*SLOW)
+def test_a_run_that_another_program_drives_is_left_alone_and_can_be_cancelled(
+    laneway: Laneway, started: Start
+) -> None:
+    process = started("run", "flow.py:flow", "-c", "n=5000", "-c", "pause=0.05")
     _wait_for_steps(laneway, 2)
     run = json.loads(laneway("runs", "list", "--json").stdout)[0]["id"]
     taken = laneway("run", "flow.py:flow", "--resume", run)
