@@ -5,7 +5,7 @@ from importlib import import_module
 from os.path import dirname
 from typing import Any, Literal, NotRequired, TypedDict
 
-__all__ = ["KINDS", "Failure", "FailureKind", "MissingKey", "failure_of", "failure_record", "kind_of"]
+__all__ = ["KINDS", "Failure", "FailureKind", "MissingKey", "PolicyViolation", "failure_of", "failure_record", "kind_of"]
 
 type FailureKind = Literal[
     "missing_key", "type_error", "missing_import", "timeout", "policy_violation", "lost_lane", "other"
@@ -27,6 +27,12 @@ class MissingKey(KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else "missing context key"
+
+
+class PolicyViolation(PermissionError):
+    """A package did something its policy does not allow. Code that can do without it may catch it."""
+
+    laneway_kind = "policy_violation"
 
 
 class Failure(TypedDict):

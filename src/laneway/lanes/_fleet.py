@@ -52,6 +52,8 @@ class Fleet:
         self.output_limit = output_limit
         self.ladder = ladder or Ladder()
         self.threads = threads
+        self.environment = dict(os.environ)
+        """What packages may see of it is decided by their policy."""
         self._per_host = per_host
         self._refusals: dict[str, str] = {}
         self._pools: dict[tuple[str, str], Pool] = {}
@@ -142,18 +144,17 @@ class Fleet:
             return {"tasks": [], "workflows": [], "error": found}
         return found
 
-    def host(self, *, exclusive: bool) -> Host:
+    def host(self, *, exclusive: bool, environment: dict[str, str] | None = None) -> Host:
         """A host for one more worker. Raises OSError when none can be started."""
         if not exclusive:
             for host in self._hosts:
                 if (
-                    not host.exclusive
-                    and not host.closing
-                    and not host.dead
+                    not (host.exclusive or host.closing or host.dead)
                     and len(host.workers) < self._per_host
+                    and host.environment == environment
                 ):
                     return host
-        host = Host(self.loop, self._gone)
+        host = Host(self.loop, self._gone, environment)
         host.exclusive = exclusive
         self._hosts.add(host)
         return host

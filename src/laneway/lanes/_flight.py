@@ -17,6 +17,7 @@ class Flight:
         "expired",
         "future",
         "lane",
+        "limit",
         "number",
         "order",
         "over",
@@ -32,6 +33,8 @@ class Flight:
         self.future = future
         self.lane = lane
         self.number = 0
+        self.limit: float | None = None
+        """Seconds of wall time it may take."""
         self.expect = 0.0
         """Seconds it will probably take."""
         self.begun = 0.0

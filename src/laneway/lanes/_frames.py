@@ -30,8 +30,9 @@ RUN, REGISTER, DESCRIBE = 1, 2, 3
 ABOUT = 4
 """The metadata of the orders that follow, until the next such frame."""
 
-REPLY = Struct("<BBxxIIIdd")
-"""Worker to engine: kind, flags, order number, bytes that follow, bytes printed, started (epoch), duration."""
+REPLY = Struct("<BBHIIIdd")
+"""Worker to engine: kind, flags, bytes of refusals, order number, bytes that follow (the refusals last), bytes printed,
+started (epoch), duration."""
 SPENT = 1
 """Flag: the worker ends after this reply and must be replaced."""
 LOGGED = 2

@@ -12,20 +12,27 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Host"]
+__all__ = ["LANEWAY_PARENT", "Host"]
 
 _SCRIPT = str(Path(__file__).with_name("_host.py"))
-_LANEWAY_PARENT = str(Path(__file__).resolve().parents[2])
+LANEWAY_PARENT = str(Path(__file__).resolve().parents[2])
 _KEPT_BYTES = 8192
 
 
 class Host:
     """One host process and the ends of its pipes that the engine holds."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, gone: Callable[[Host], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        gone: Callable[[Host], None],
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self._loop = loop
         self._gone = gone
         self.workers: set[Any] = set()
+        self.environment = environment
+        """What its workers see of the program's environment; None for all of it."""
         self.exclusive = False
         """True where no other worker may join: suspects, limits of one package, plain processes."""
         self.closing = False
@@ -41,10 +48,11 @@ class Host:
             flags += ["-X", f"pycache_prefix={sys.pycache_prefix}"]
         try:
             self._process = subprocess.Popen(
-                [sys.executable, *flags, _SCRIPT, str(theirs.fileno()), _LANEWAY_PARENT, str(os.getpid())],
+                [sys.executable, *flags, _SCRIPT, str(theirs.fileno()), LANEWAY_PARENT, str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=log_write,
                 stderr=log_write,
+                env=environment,
                 pass_fds=(theirs.fileno(),),
                 process_group=0,
             )

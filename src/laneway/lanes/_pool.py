@@ -10,7 +10,9 @@ from laneway._core.failures import failure_record
 from laneway.lanes import _frames as frames
 from laneway.lanes._codec import decode, failure_body
 from laneway.lanes._flight import Flight
-from laneway.lanes._hosts import Host
+from laneway.lanes._guard import kept_environment
+from laneway.lanes._hosts import LANEWAY_PARENT, Host
+from laneway.lanes._reach import limit_of
 from laneway.lanes._stopping import Ladder, stop, timed_out
 from laneway.lanes._worker import Worker
 from laneway.ports import Outcome, StepOrder, Unit
@@ -46,13 +48,23 @@ class Pool:
         self.retiring = False
         self.restarts = 0
         self.crashed_loads = 0
-        self.import_timeout: float = fleet.import_timeout
+        self.limits: dict[str, Any] = dict(unit.limits)
+        self.import_timeout: float = self.limits.get("import_seconds", fleet.import_timeout)
+        self.concurrency: int | None = self.limits.get("concurrency")
+        if self.concurrency is not None:
+            self.limit = min(limit, self.concurrency)
 
     # Handing out ---------------------------------------------------------------------------------------------
 
     async def run(self, order: StepOrder | None, lane: str) -> Outcome:
         """One order through to its outcome; stops the attempt when the awaiting task is cancelled."""
         flight = Flight(order, self.loop.create_future(), lane)
+        if order is not None:
+            flight.limit = order.task.timeout
+            if self.limits:
+                refused = self._limited(flight, order)
+                if refused is not None:
+                    return refused
         self.submit(flight)
         try:
             return await flight.future
@@ -63,6 +75,23 @@ class Pool:
             await self._stopped(flight)
             cancelled.stopped_by = flight.rung  # type: ignore[attr-defined]  # for whoever records the attempt
             raise
+
+    def _limited(self, flight: Flight, order: StepOrder) -> Outcome | None:
+        """Apply the package's limits to one order; an outcome where it is over one already."""
+        task = order.task.id
+        wall = limit_of(self.limits, task, "wall_seconds")
+        if wall is not None:
+            flight.limit = wall if flight.limit is None else min(wall, flight.limit)
+        most = limit_of(self.limits, task, "context_kib")
+        if most is not None and len(order.payload) > most * 1024:
+            message = (
+                f"task {task!r} would get a context of {len(order.payload):,} bytes; "
+                f"[limits] context_kib allows {int(most * 1024):,}"
+            )
+            return Outcome(
+                "failure", failure_body(failure_record("other", "LimitExceeded", message)), lane=flight.lane
+            )
+        return None
 
     async def _stopped(self, flight: Flight) -> None:
         if flight.worker is None:
@@ -92,6 +121,8 @@ class Pool:
         order = flight.order
         expect = 1.0 if order is None else self.seconds.get(order.task.reference, 1.0)
         flight.expect = expect
+        if self.concurrency is not None and self._flying() >= self.concurrency:
+            return None
         best: Worker | None = None
         load = 0.0
         ahead = 1 if order is None else order.task.batch
@@ -116,6 +147,9 @@ class Pool:
                 best, load = worker, taken
         return best
 
+    def _flying(self) -> int:
+        return sum(len(worker.flights) + len(worker.by_number) for worker in self.workers)
+
     def _send(self, worker: Worker, flight: Flight) -> None:
         worker.send(flight)
         if worker.concurrent or worker.flights[0] is flight:
@@ -123,13 +157,12 @@ class Pool:
 
     def _begin(self, worker: Worker, flight: Flight) -> None:
         """The order is at the head: its time runs from now."""
-        order = flight.order
         if flight.unwanted:
             flight.begun = self.loop.time()
             stop(self, flight)
-        elif order is not None and order.task.timeout is not None:
+        elif flight.limit is not None:
             flight.begun = self.loop.time()
-            flight.timer = self.loop.call_later(order.task.timeout, self._expire, flight)
+            flight.timer = self.loop.call_later(flight.limit, self._expire, flight)
 
     def _expire(self, flight: Flight) -> None:
         flight.expired = True
@@ -175,9 +208,12 @@ class Pool:
             return None
         host: Host | None = None
         name = f"{self.place}-{next(_numbers)}"
+        guarded = self.unit.kind == "package" or bool(self.unit.policy)
         shell = "process" if self.place == "process" or self.fleet.refusal_of(self.unit) else "interpreter"
         setup = {
             "shell": shell,
+            "home": LANEWAY_PARENT,
+            "guarded": guarded,
             "place": self.place,
             "threads": self.fleet.threads,
             "unit": {
@@ -192,7 +228,10 @@ class Pool:
             "log_level": logging.getLogger().getEffectiveLevel(),
         }
         try:
-            host = self.fleet.host(exclusive=exclusive or shell == "process")
+            environment = (
+                kept_environment(dict(self.unit.policy), self.fleet.environment) if guarded else None
+            )
+            host = self.fleet.host(exclusive=exclusive or shell == "process", environment=environment)
             worker = Worker(self.loop, host, setup, name, self._replied)
         except OSError as error:
             if host is not None:
@@ -250,6 +289,7 @@ class Pool:
         printed: int,
         started: float,
         duration: float,
+        refusals: tuple[str, ...],
     ) -> None:
         if flight is None:
             self._said(worker, kind, body, printed)
@@ -267,7 +307,8 @@ class Pool:
         output = worker.output(printed) if printed else ""
         if flags & frames.SPENT:
             worker.ending = True
-        self._settle(flight, self._outcome(worker, flight, kind, body, started, duration, output))
+        outcome = self._outcome(worker, flight, kind, body, started, duration, output, refusals)
+        self._settle(flight, outcome)
         if worker.ending:
             self._move_on(worker)
         elif not worker.concurrent:
@@ -289,17 +330,19 @@ class Pool:
         started: float,
         duration: float,
         output: str,
+        refusals: tuple[str, ...],
     ) -> Outcome:
         if flight.expired and flight.order is not None:
             return Outcome(
                 "failure",
-                timed_out(flight.order.task, flight.rung),
+                timed_out(flight.order.task.id, flight.limit, flight.rung),
                 started,
                 duration,
                 flight.lane,
                 worker.name,
                 flight.rung,
                 output,
+                refusals,
             )
         return Outcome(
             _KINDS[kind],
@@ -310,6 +353,7 @@ class Pool:
             worker.name,
             flight.rung,
             output,
+            refusals,
         )
 
     def _settle(self, flight: Flight, outcome: Outcome) -> None:
@@ -437,7 +481,7 @@ class Pool:
                 failure_record("other", "AttemptStopped", "the attempt was stopped by killing its worker")
             )
         else:
-            body = timed_out(order.task, "kill")
+            body = timed_out(order.task.id, flight.limit, "kill")
         spent = self.loop.time() - flight.begun if flight.begun else 0.0
         kind: Any = "failure" if flight.expired else "stopped"
         self._settle(flight, Outcome(kind, body, 0.0, spent, flight.lane, worker.name, "kill", output))
@@ -445,7 +489,13 @@ class Pool:
     def _lost_outcome(self, worker: Worker, flight: Flight, reason: str, output: str) -> Outcome:
         task = flight.order.task.id if flight.order else "discovery"
         message = f"the worker {reason} while it ran task {task!r}"
-        record = failure_record("lost_lane", "WorkerLost", message, worker.host.printed())
+        if "SIGXCPU" in reason:
+            message = (
+                f"task {task!r} used more CPU time than [limits] cpu_seconds allows, so its worker was ended"
+            )
+            record = failure_record("timeout", "LimitExceeded", message)
+        else:
+            record = failure_record("lost_lane", "WorkerLost", message, worker.host.printed())
         return Outcome("failure", failure_body(record), lane=flight.lane, worker=worker.name, output=output)
 
     # Ending --------------------------------------------------------------------------------------------------

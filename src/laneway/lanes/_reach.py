@@ -1,9 +1,13 @@
-"""Which tasks a worker can find again by name."""
+"""What lanes cannot do for a task: find it again by name, enforce a limit of its package."""
+
+from typing import Any
 
 from laneway._core.model import TaskSpec
 from laneway.ports import Unit
 
-__all__ = ["unreachable"]
+__all__ = ["limit_of", "unenforceable", "unreachable"]
+
+_PROCESS_LIMITS = ("cpu_seconds", "memory_mib", "open_files", "child_processes")
 
 
 def unreachable(unit: Unit, task: TaskSpec) -> str | None:
@@ -17,4 +21,22 @@ def unreachable(unit: Unit, task: TaskSpec) -> str | None:
         return "it was typed at a prompt or in a notebook, which a worker cannot import: put it into a file"
     if task.file.startswith("<"):
         return f"its source is {task.file}, which a worker cannot import: put it into a file"
+    return None
+
+
+def limit_of(limits: dict[str, Any], task: str, key: str) -> Any:
+    """A limit for one task: its own, else its package's, else None."""
+    return limits.get(f"tasks.{task}.{key}", limits.get(key))
+
+
+def unenforceable(unit: Unit, task: TaskSpec, lane: str) -> str | None:
+    """Which limit of the package the lane cannot enforce, or None. The process lane enforces all of them."""
+    if not unit.limits or lane == "process":
+        return None
+    limits = dict(unit.limits)
+    for key in _PROCESS_LIMITS:
+        if limit_of(limits, task.id, key) is not None:
+            return f"only the process lane enforces {key} under [limits]"
+    if limit_of(limits, task.id, "stop") == "kill" and lane in ("loop", "thread"):
+        return "its package must be stoppable in all cases, which this lane cannot promise"
     return None

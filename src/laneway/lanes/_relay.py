@@ -79,8 +79,10 @@ def relay(line: Line, order: StepOrder | None, lane: str, worker: str) -> None:
     record.created = line.at
     record.msecs = int((line.at - int(line.at)) * 1000)
     record.threadName = line.thread
-    record.exc_text = line.error
+    record.exc_text = record.__dict__["laneway_error"] = line.error
     for key, value in (line.extra or {}).items():
         record.__dict__.setdefault(key, value)
-    record.__dict__["laneway"] = {"worker": worker} if order is None else _attempt.context_of(order, lane, worker)
+    record.__dict__["laneway"] = (
+        {"worker": worker} if order is None else _attempt.context_of(order, lane, worker)
+    )
     logger.handle(record)

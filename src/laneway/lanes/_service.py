@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -54,6 +55,13 @@ class Service:
     def __init__(self, worker: Worker, threads: int) -> None:
         self._worker = worker
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="laneway-thread")
+        if (
+            worker.guarded
+        ):  # the policy may forbid threads: those of the lane itself are started before it holds
+            ready = threading.Barrier(threads + 1)
+            for _ in range(threads):
+                self._threads.submit(ready.wait)
+            ready.wait()
         self._attempts: dict[int, Attempt] = {}
         self._replies: list[bytes] = []
         self._data = bytearray()
@@ -131,6 +139,8 @@ class Service:
             kind, body = await call_async(known.spec, function, payload, decode, encode)
         except BaseException as error:  # noqa: BLE001 - a lane boundary: a task's SystemExit must not end the loop
             kind, body = "stopped" if attempt.asked else "failure", record_of(error)
+        if len(body) > self._worker.most_bytes:
+            kind, body = self._worker.oversized(known, body)
         self._finish(attempt, kind, body, started, perf_counter() - begun)
 
     def _function(self, attempt: Attempt, known: Registered, payload: bytes) -> None:
@@ -140,6 +150,8 @@ class Service:
             kind, body = call(known.spec, function, payload, decode, encode)
         except BaseException as error:  # noqa: BLE001 - a lane boundary: everything a task raises is an outcome
             kind, body = "failure", record_of(error)
+        if len(body) > self._worker.most_bytes:
+            kind, body = self._worker.oversized(known, body)
         self._soon(self._finish, attempt, kind, body, started, perf_counter() - begun)
 
     def _soon(self, function: Callable[..., None], *arguments: object) -> None:
@@ -151,11 +163,9 @@ class Service:
     def _finish(self, attempt: Attempt, kind: str, body: bytes, started: float, duration: float) -> None:
         self._attempts.pop(attempt.number, None)
         printed = self._worker.capture.pass_on(attempt.printed) if attempt.printed else 0
-        number = frames.NUMBERS[kind]
         flags = frames.LOGGED if attempt.logged else 0
-        self._reply(
-            frames.REPLY.pack(number, flags, attempt.number, len(body), printed, started, duration) + body
-        )
+        number = frames.NUMBERS[kind]
+        self._reply(self._worker.reply(number, flags, attempt.number, body, printed, started, duration))
 
     def _reply(self, data: bytes) -> None:
         if not self._replies:

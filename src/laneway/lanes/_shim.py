@@ -1,12 +1,15 @@
 """The worker loop: reads orders, calls tasks, writes outcomes. Standard library only."""
 
+import os
 import sys
 import threading
 from importlib import import_module
+from os.path import dirname
 from time import perf_counter, time
 from typing import Any
 
 from laneway import _attempt
+from laneway._core.failures import failure_record
 from laneway._core.model import TaskSpec
 from laneway.authoring import AttemptStopped, cancellation_probe, spec_of
 from laneway.lanes import _frames as frames
@@ -78,6 +81,7 @@ class Worker:
         self.orders, self.outcomes, control, log = fds
         self.unit: dict[str, Any] = setup["unit"]
         self.capture = Capture(log, setup.get("output_limit", 65536))
+        self.most_bytes = self.unit["limits"].get("output_kib", 1 << 40) * 1024
         self.watchdog = Watchdog(control, threading.get_ident(), self.cancel, self.capture.text)
         self.tasks: dict[int, Registered] = {}
         self.serving = Serving()
@@ -85,6 +89,11 @@ class Worker:
         """The metadata, as JSON, of the orders that come."""
         self.kept: Any = None
         self.entry: Any = None
+        self.guarded: bool = setup["guarded"]
+        self.guard: Any = None
+        """The audit hook of a package's policy, else None."""
+        self.cpu_left: Any = None
+        """Sets the CPU time of an attempt, where a limit of it can be enforced."""
 
     def cancel(self, number: int) -> None:
         """Cancel the coroutine of that order, if it runs. Called by the watchdog's thread."""
@@ -95,6 +104,31 @@ class Worker:
         """Know a task by number from now on."""
         self.tasks[number] = Registered(decode(payload))
 
+    def protect(self, setup: dict[str, Any]) -> None:
+        """Before any of the package's code runs: limits and policy."""
+        unit = self.unit
+        policy: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in unit["policy"].items()
+        }
+        own = [dirname(one) for one in unit["paths"][:1]] + unit["paths"]
+        roots = [*own, dirname(os.__file__), sys.prefix, sys.base_prefix, setup["home"]]
+        alone = setup["shell"] == "process"
+        if alone:
+            # ctypes and resource: only guarded processes pay for them.
+            limits = import_module("laneway.lanes._limits")
+            limits.limit_process(unit["limits"])
+            limits.confine(policy, roots)
+            self.cpu_left = limits.cpu_left
+        guard = import_module("laneway.lanes._guard").Guard(
+            policy, roots, children=unit["limits"].get("child_processes"), alone=alone
+        )
+        guard.trusted.add(self.watchdog.ident)
+        self.guard = self.watchdog.guard = guard
+        environ = import_module("laneway.lanes._guard").kept_environment(policy, dict(os.environ))
+        for name in [name for name in os.environ if name not in environ]:
+            del os.environ[name]
+        guard.install()
+
     def load(self) -> bool:
         """Import the unit and say how that went."""
         begun = perf_counter()
@@ -103,8 +137,9 @@ class Worker:
             kind, body = frames.LOADED, b""
         except BaseException as error:  # noqa: BLE001 - a lane boundary: whatever an import does is an answer
             kind, body = frames.LOAD_FAILED, record_of(error)
-        header = frames.REPLY.pack(kind, 0, 0, len(body), self.capture.take(), time(), perf_counter() - begun)
-        write_all(self.outcomes, header + body)
+        write_all(
+            self.outcomes, self.reply(kind, 0, 0, body, self.capture.take(), time(), perf_counter() - begun)
+        )
         return kind == frames.LOADED
 
     def serve(self) -> None:
@@ -171,20 +206,53 @@ class Worker:
                     result = "stopped", record_of(stopped)
         known.seconds = duration = perf_counter() - begun
         kind, body = result
+        if len(body) > self.most_bytes:
+            kind, body = self.oversized(known, body)
         flags = frames.SPENT if watchdog.must_end else 0
         if self.serving.logged:
             flags |= frames.LOGGED
             self.serving.logged = 0
         printed = self.capture.take() if self.capture.used else 0
+        return self.reply(frames.NUMBERS[kind], flags, number, body, printed, started, duration)
+
+    def reply(
+        self, kind: int, flags: int, number: int, body: bytes, printed: int, started: float, duration: float
+    ) -> bytes:
+        """A frame, with what the policy refused meanwhile."""
+        guard = self.guard
+        if guard is None or not guard.refusals:
+            return frames.REPLY.pack(kind, flags, 0, number, len(body), printed, started, duration) + body
+        refusals = encode(guard.take(), "refusals")
+        size = len(body) + len(refusals)
         return (
-            frames.REPLY.pack(frames.NUMBERS[kind], flags, number, len(body), printed, started, duration)
+            frames.REPLY.pack(kind, flags, len(refusals), number, size, printed, started, duration)
             + body
+            + refusals
         )
+
+    def oversized(self, known: Registered, body: bytes) -> tuple[str, bytes]:
+        """What a result beyond the package's limit becomes."""
+        message = (
+            f"task {known.spec.id!r} returned {len(body):,} bytes; [limits] output_kib allows {self.most_bytes:,}. "
+            "Put large data into an artifact"
+        )
+        return "failure", encode(failure_record("other", "LimitExceeded", message), "failure")
+
+    def limit_cpu(self, task: str) -> None:
+        """Give the attempt that starts its CPU time."""
+        limits = self.unit["limits"]
+        self.guard.lifted = True
+        try:
+            self.cpu_left(limits.get(f"tasks.{task}.cpu_seconds", limits.get("cpu_seconds")))
+        finally:
+            self.guard.lifted = False
 
     def attempt(self, known: Registered, payload: bytes) -> tuple[str, bytes]:
         """Call the task; every exception becomes a failure record."""
         try:
             function = known.function or known.find()
+            if self.cpu_left is not None:
+                self.limit_cpu(known.spec.id)
             if not known.spec.is_async:
                 return call(known.spec, function, payload, decode, encode)
             if self.kept is None:
@@ -207,11 +275,8 @@ class Worker:
         except BaseException as error:  # noqa: BLE001 - a lane boundary
             found = undescribed(error)
         body = encode(found, "discovery")
-        return (
-            frames.REPLY.pack(
-                frames.DESCRIBED, 0, number, len(body), self.capture.take(), time(), perf_counter() - begun
-            )
-            + body
+        return self.reply(
+            frames.DESCRIBED, 0, number, body, self.capture.take(), time(), perf_counter() - begun
         )
 
 
@@ -230,12 +295,12 @@ def serve(setup_text: str, fds: tuple[int, int, int, int]) -> None:
     when_imported(
         "logging", lambda: import_module("laneway.lanes._worker_logs").attach(worker.capture, limit, level)
     )
-    if not worker.load():
-        return
+    service: Any = None
     if setup["place"] == "service":
         # asyncio and a thread pool: only workers that need them pay for importing them.
         service = import_module("laneway.lanes._service").Service(worker, setup["threads"])
         worker.watchdog.cancel = service.cancel
-        service.serve()
-    else:
-        worker.serve()
+    if worker.guarded:
+        worker.protect(setup)
+    if worker.load():
+        (service or worker).serve()

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from laneway._core.failures import failure_record
-from laneway._core.model import TaskSpec
 from laneway.lanes import _frames as frames
 from laneway.lanes._codec import failure_body
 from laneway.lanes._flight import Flight
@@ -73,14 +72,12 @@ def _isolate(pool: Pool, flight: Flight) -> None:
     flight.timer = pool.loop.call_later(pool.ladder.drain if waits else 0.02, host.kill, flight)
 
 
-def timed_out(spec: TaskSpec, rung: str) -> bytes:
+def timed_out(task: str, limit: float | None, rung: str) -> bytes:
     """The failure record of an attempt that was over its time limit."""
     how = {
         "ask": "it ended when it was asked to",
         "interrupt": "it was interrupted",
         "kill": "its worker was killed",
     }.get(rung, "")
-    message = f"task {spec.id!r} ran longer than its limit of {spec.timeout:g} s" + (
-        f"; {how}" if how else ""
-    )
+    message = f"task {task!r} ran longer than its limit of {limit or 0:g} s" + (f"; {how}" if how else "")
     return failure_body(failure_record("timeout", "TimeoutError", message))

@@ -5,6 +5,7 @@ import select
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from laneway.authoring import AttemptStopped
 from laneway.lanes import _frames as frames
@@ -41,10 +42,16 @@ class Watchdog:
         """The order that was last asked to stop."""
         self.must_end = False
         """True once the worker must not take another order."""
+        self.ident: int | None = None
+        """The watchdog's own thread."""
+        self.guard: Any = None
+        """The audit hook to lift while an interrupt is taken back."""
 
     def start(self) -> None:
         """Serve on a thread of its own."""
-        threading.Thread(target=self._serve, name="laneway-watchdog").start()
+        thread = threading.Thread(target=self._serve, name="laneway-watchdog")
+        thread.start()
+        self.ident = thread.ident
 
     def is_asked(self) -> bool:
         """What `laneway.cancelled()` answers."""
@@ -55,7 +62,11 @@ class Watchdog:
         with self._lock:
             self.current = 0
             if self._fired and self._raise is not None:
+                if self.guard is not None:
+                    self.guard.lifted = True
                 self._raise(self._thread, None)
+                if self.guard is not None:
+                    self.guard.lifted = False
 
     def _serve(self) -> None:
         size = frames.CONTROL.size

@@ -13,6 +13,7 @@ import msgspec
 
 from laneway._core.model import TaskSpec
 from laneway.lanes import _frames as frames
+from laneway.lanes._codec import decode
 from laneway.lanes._flight import Flight
 from laneway.lanes._hosts import Host
 from laneway.lanes._relay import LogText, relay
@@ -171,7 +172,7 @@ class Worker:
             data = b""
         if not data:
             self._loop.remove_reader(self._outcomes)
-            self._replied(self, None, -1, 0, b"", 0, 0.0, 0.0)
+            self._replied(self, None, -1, 0, b"", 0, 0.0, 0.0, ())
             return
         self._take(data)
 
@@ -192,7 +193,7 @@ class Worker:
         at = 0
         total = len(data)
         while total - at >= size:
-            kind, flags, number, length, printed, started, duration = reply.unpack_from(data, at)
+            kind, flags, refused, number, length, printed, started, duration = reply.unpack_from(data, at)
             end = at + size + length
             if end > total:
                 self._parts = [data[at:]]
@@ -209,7 +210,11 @@ class Worker:
                 else:
                     flight = self.flights.popleft()
                 self.load -= flight.expect
-            self._replied(self, flight, kind, flags, body, printed, started, duration)
+            refusals: tuple[str, ...] = ()
+            if refused:
+                refusals = tuple(decode(body[-refused:]))
+                body = body[:-refused]
+            self._replied(self, flight, kind, flags, body, printed, started, duration, refusals)
         if at < total:
             self._rest = data[at:]
 

@@ -2,7 +2,7 @@
 
 from laneway._core.model import TaskSpec
 from laneway.lanes._fleet import Fleet
-from laneway.lanes._reach import unreachable
+from laneway.lanes._reach import unenforceable, unreachable
 from laneway.ports import Capabilities, LaneHealth, Outcome, StepOrder, Unit
 
 __all__ = ["InterpreterLane"]
@@ -27,7 +27,14 @@ class InterpreterLane:
 
     def refusal(self, unit: Unit, task: TaskSpec) -> str | None:
         """Closures, lambdas and functions of a prompt cannot be reached from another interpreter."""
-        return self._fleet.refused(unit) or unreachable(unit, task)
+        return (
+            self._fleet.refused(unit)
+            or unreachable(unit, task)
+            or unenforceable(unit, task, self._shell(unit))
+        )
+
+    def _shell(self, unit: Unit) -> str:
+        return "process" if self._fleet.no_interpreters else "interpreter"
 
     def health(self) -> LaneHealth:
         """Workers, queue and restarts."""

@@ -9,6 +9,7 @@ from laneway._core.model import TaskSpec
 from laneway.lanes._codec import decode, encode, failure_body
 from laneway.lanes._fleet import Fleet
 from laneway.lanes._invoke import call_async
+from laneway.lanes._reach import unenforceable
 from laneway.ports import Capabilities, LaneHealth, Outcome, StepOrder, Unit
 
 __all__ = ["LoopLane"]
@@ -70,7 +71,7 @@ class LoopLane:
         """Plain functions are refused: they would block the loop."""
         if not task.is_async:
             return "it is not a coroutine function and would block the event loop"
-        return None
+        return unenforceable(unit, task, "loop")
 
     def health(self) -> LaneHealth:
         """What runs on the loop right now."""

@@ -12,6 +12,7 @@ from laneway._core.failures import failure_record
 from laneway._core.model import TaskSpec
 from laneway.lanes._codec import failure_body
 from laneway.lanes._fleet import Fleet
+from laneway.lanes._reach import unenforceable
 from laneway.lanes._threads import Attempt, WorkerThread
 from laneway.lanes.loop import timed_out
 from laneway.ports import Capabilities, LaneHealth, Outcome, StepOrder, Unit
@@ -160,9 +161,7 @@ class ThreadLane:
 
     def refusal(self, unit: Unit, task: TaskSpec) -> str | None:
         """Nothing is refused: a coroutine runs on a loop of the thread's own."""
-        if dict(unit.limits).get("stop") == "kill":
-            return "its package must be stoppable in all cases, and a thread cannot be killed"
-        return None
+        return unenforceable(unit, task, "thread")
 
     def health(self) -> LaneHealth:
         """Threads, queue and quarantine right now."""

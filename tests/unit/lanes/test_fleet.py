@@ -13,6 +13,8 @@ from laneway.lanes import Fleet, InterpreterLane
 from laneway.ports import StepOrder, Unit
 from tests.unit.lanes.conftest import Bench, MakePackage
 
+FREE = {"native": True, "threads": True, "filesystem.read": True}
+
 SIMPLE = """
     import os, sys, threading, time
     from laneway import task, Workflow
@@ -63,7 +65,7 @@ def is_alive(pid: int) -> bool:
 async def test_package_sees_its_own_paths_and_the_standard_library_only(
     bench: Bench, package: MakePackage, place: str
 ) -> None:
-    unit = package("simple", SIMPLE)
+    unit = package("simple", SIMPLE, policy=FREE)
     path, modules = await bench.value(place, unit, "path")
     assert tuple(path[:2]) == unit.paths
     assert not any("site-packages" in one for one in path)
@@ -92,7 +94,7 @@ async def test_same_names_and_conflicting_versions_run_side_by_side(
 
 
 async def test_discovery_answers_with_plain_data(bench: Bench, package: MakePackage) -> None:
-    found = await bench.fleet.discover(package("simple", SIMPLE))
+    found = await bench.fleet.discover(package("simple", SIMPLE, policy=FREE))
     assert found["error"] is None
     assert found["interpreter_refusal"] == ""
     assert [task["id"] for task in found["tasks"]][:2] == ["echo", "pid"]
@@ -156,7 +158,7 @@ async def test_extension_that_refuses_interpreters_moves_discovery_to_a_process(
 async def test_dying_worker_is_a_failure_with_the_reason(
     bench: Bench, package: MakePackage, place: str
 ) -> None:
-    unit = package("simple", SIMPLE)
+    unit = package("simple", SIMPLE, policy=FREE)
     failure = await bench.failure(place, unit, "dies", code=9)
     assert failure["kind"] == "lost_lane"
     assert "exited with status 9 while it ran task 'dies'" in failure["message"]
@@ -169,7 +171,7 @@ async def test_dying_worker_is_a_failure_with_the_reason(
 async def test_crash_never_touches_other_packages(package: MakePackage) -> None:
     bench = Bench(workers=1, per_host=32)
     await bench.open()
-    units = [package("simple", SIMPLE, folder=f"simple-{number}") for number in range(20)]
+    units = [package("simple", SIMPLE, policy=FREE, folder=f"simple-{number}") for number in range(20)]
     await asyncio.gather(*(bench.value("interpreter", unit, "echo", data=0) for unit in units))
     slow = [
         asyncio.ensure_future(bench.value("interpreter", unit, "slow", seconds=0.6)) for unit in units[1:]
@@ -182,19 +184,19 @@ async def test_crash_never_touches_other_packages(package: MakePackage) -> None:
 
 
 async def test_engine_process_holds_no_interpreter_and_can_fork(bench: Bench, package: MakePackage) -> None:
-    await bench.value("interpreter", package("simple", SIMPLE), "echo", data=1)
+    await bench.value("interpreter", package("simple", SIMPLE, policy=FREE), "echo", data=1)
     assert len(interpreters.list_all()) == 1
     assert not [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
 
 
 async def test_attempts_do_not_run_on_the_hosts_main_thread(bench: Bench, package: MakePackage) -> None:
-    thread, pid = await bench.value("interpreter", package("simple", SIMPLE), "native_thread")
+    thread, pid = await bench.value("interpreter", package("simple", SIMPLE, policy=FREE), "native_thread")
     assert thread != pid
     assert pid in host_pids(bench.fleet)
 
 
 async def test_idle_workers_and_engine_do_not_wake_up(bench: Bench, package: MakePackage) -> None:
-    await bench.value("interpreter", package("simple", SIMPLE), "echo", data=1)
+    await bench.value("interpreter", package("simple", SIMPLE, policy=FREE), "echo", data=1)
 
     def switches() -> int:
         return sum(
@@ -214,7 +216,7 @@ async def test_idle_workers_and_engine_do_not_wake_up(bench: Bench, package: Mak
 async def test_thread_left_behind_does_not_hold_anything_up(
     bench: Bench, package: MakePackage, place: str
 ) -> None:
-    unit = package("simple", SIMPLE)
+    unit = package("simple", SIMPLE, policy=FREE)
     assert await bench.value(place, unit, "leaves_a_thread") == "left"
     pids = host_pids(bench.fleet)
     async with asyncio.timeout(3):
@@ -226,7 +228,7 @@ async def test_closing_leaves_no_process_and_no_descriptor(package: MakePackage)
     before = len(os.listdir("/proc/self/fd"))
     bench = Bench()
     await bench.open()
-    unit = package("simple", SIMPLE)
+    unit = package("simple", SIMPLE, policy=FREE)
     for name in ("loop", "thread", "interpreter", "process"):
         lane = bench.lanes[name]
         if name != "loop":
@@ -241,7 +243,7 @@ async def test_closing_leaves_no_process_and_no_descriptor(package: MakePackage)
 async def test_closing_stops_what_runs_after_the_grace(
     bench: Bench, package: MakePackage, place: str
 ) -> None:
-    unit = package("simple", SIMPLE)
+    unit = package("simple", SIMPLE, policy=FREE)
     await bench.value(place, unit, "echo", data=1)
     running = asyncio.ensure_future(bench.run(place, unit, "slow", seconds=60))
     waiting = [asyncio.ensure_future(bench.run(place, unit, "slow", seconds=60)) for _ in range(5)]
@@ -253,7 +255,7 @@ async def test_closing_stops_what_runs_after_the_grace(
 
 
 async def test_ten_thousand_tasks_leave_nothing_behind(bench: Bench, package: MakePackage) -> None:
-    unit = package("simple", SIMPLE)
+    unit = package("simple", SIMPLE, policy=FREE)
     lane = bench.lanes["interpreter"]
     order = bench.order(unit, "echo", data="x" * 200)
 
@@ -282,7 +284,7 @@ async def test_ten_thousand_tasks_leave_nothing_behind(bench: Bench, package: Ma
 async def test_idle_workers_are_closed_and_come_back_on_demand(package: MakePackage) -> None:
     bench = Bench(idle_timeout=0.1)
     await bench.open()
-    unit = package("simple", SIMPLE)
+    unit = package("simple", SIMPLE, policy=FREE)
     await bench.value("interpreter", unit, "echo", data=1)
     async with asyncio.timeout(5):
         while bench.fleet._hosts:
@@ -293,7 +295,7 @@ async def test_idle_workers_are_closed_and_come_back_on_demand(package: MakePack
 
 
 async def test_retired_unit_finishes_and_is_gone(bench: Bench, package: MakePackage, place: str) -> None:
-    unit = package("simple", SIMPLE)
+    unit = package("simple", SIMPLE, policy=FREE)
     await bench.value(place, unit, "echo", data=1)
     running = asyncio.ensure_future(bench.value(place, unit, "slow", seconds=0.3))
     await asyncio.sleep(0.05)
@@ -306,7 +308,7 @@ async def test_switched_off_interpreters_run_on_processes_with_the_reason(packag
     fleet = Fleet(workers=1, interpreters="LANEWAY_INTERPRETERS=off")
     lane = InterpreterLane(fleet)
     await lane.open()
-    unit = package("simple", SIMPLE)
+    unit = package("simple", SIMPLE, policy=FREE)
     order = StepOrder(
         unit=unit,
         task=TaskSpec(id="echo", reference="simple:echo", parameters=("data",)),
