@@ -67,7 +67,6 @@ def show_audit(
             f": {totals['error']:,} removed or broken, {totals['warning']:,} warnings, {totals['note']:,} notes; "
             f"{totals['undocumented']:,} of {totals['public']:,} public names undocumented",
         ),
-        soft_wrap=True,
     )
     console.print()
     _show_findings(report["top"])
@@ -79,7 +78,7 @@ def show_audit(
             )
         )
     for line in _speedup(comparison):
-        console.print(line, soft_wrap=True)
+        screen.say(console, line)
     console.print()
     store_part = f" --store {shlex.quote(store)}"
     for label, text in (
@@ -177,7 +176,7 @@ def show_unvendored(missing: NotVendored) -> None:
     )
     console.print(Text(screen.without_controls(missing.reason)), soft_wrap=True)
     console.print(f"When there is a network: {missing.command}", soft_wrap=True)
-    console.print("and then the demo again. The audit above is complete.", soft_wrap=True)
+    screen.say(console, "and then the demo again. The audit above is complete.")
 
 
 def _near(path: str) -> str:

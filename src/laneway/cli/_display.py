@@ -16,7 +16,7 @@ from rich.text import Text
 
 from laneway._core.events import EventRow
 from laneway.cli._progress import Progress, TaskProgress
-from laneway.cli._screen import clock, errors, is_live, seconds, without_controls
+from laneway.cli._screen import clock, errors, is_live, say, seconds, without_controls
 from laneway.ports import Lane
 
 __all__ = ["Display", "LiveDisplay", "PlainDisplay", "display_for", "show_cursor"]
@@ -98,7 +98,7 @@ class LiveDisplay:
             self._live.update(self._view(self._progress), refresh=True)
 
     def note(self, text: str) -> None:
-        self._console.print(Text(without_controls(text)))
+        say(self._console, Text(without_controls(text)))
 
     def stop(self) -> None:
         live, self._live = self._live, None

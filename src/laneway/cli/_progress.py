@@ -110,9 +110,19 @@ class Progress:
             status = _DONE.get(row.kind)
             if status is not None:
                 self._count(row.task, row.item, status)
-                self.tasks[row.task].ended = row.at
+                self._time(row)
             elif row.kind == "step_retrying":
                 self.tasks[row.task].retries += 1
+
+    def _time(self, row: EventRow) -> None:
+        """When a task's code began and ended, as far as it was seen."""
+        counted = self.tasks[row.task or ""]
+        counted.ended = row.at
+        step = self._driver.state.rows.get((row.task or "", row.item))
+        if step is not None and step.started:
+            counted.started = min(counted.started or step.started, step.started)
+            if not counted.is_mapped:
+                counted.ended = step.started + step.duration
 
     def _count(self, task: str, item: int, status: str) -> None:
         counted = self.tasks[task]

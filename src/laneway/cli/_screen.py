@@ -20,6 +20,7 @@ __all__ = [
     "output",
     "print_json",
     "print_table",
+    "say",
     "seconds",
     "status_text",
     "without_controls",
@@ -96,6 +97,11 @@ def print_table(
             for cell, width, column in zip(row, widths, columns, strict=True)
         ]
         print("  ".join(cells).rstrip())
+
+
+def say(console: Console, text: str | Text) -> None:
+    """A sentence: wrapped between words on a terminal, one line in a pipe."""
+    console.print(text, soft_wrap=not console.is_terminal)
 
 
 def status_text(status: str) -> Text:

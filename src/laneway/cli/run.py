@@ -167,9 +167,9 @@ def say_how_to_go_on(command: Sequence[str], result: RunResult, *, is_kept: bool
     steps = f"{done} step{'s' if done != 1 else ''}"
     console = screen.errors()
     if not is_kept:
-        console.print(f"stopped after {steps}; the store memory:// keeps nothing", soft_wrap=True)
+        screen.say(console, f"stopped after {steps}; the store memory:// keeps nothing")
         return
-    console.print(f"stopped: {steps} finished and kept. Go on with:", soft_wrap=True)
+    screen.say(console, f"stopped: {steps} finished and kept. Go on with:")
     console.print(f"  {shlex.join(command)}", soft_wrap=True)
 
 
