@@ -4,9 +4,9 @@ import json
 import random
 from typing import Any
 
+from core_runs import Life, Made, made_workflows
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.core_runs import Life, Made, made_workflows
 
 from laneway._core.records import NO_ITEM, StepRow
 from laneway._core.transitions import final_context
