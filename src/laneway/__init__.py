@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from laneway.authoring import AttemptStopped, Workflow, cancelled, task
     from laneway.engine.handle import RunHandle
     from laneway.engine.results import RunResult
+    from laneway.engine.scheduler import Scheduler
 
 __version__ = "0.1.0"
 
@@ -45,6 +46,7 @@ __all__ = [
     "RunFailed",
     "RunHandle",
     "RunResult",
+    "Scheduler",
     "StoreError",
     "TaskSpec",
     "Workflow",
@@ -73,11 +75,12 @@ _HOMES = {
     "laneway.authoring": ("AttemptStopped", "Workflow", "cancelled", "task"),
     "laneway.engine.handle": ("RunHandle",),
     "laneway.engine.results": ("RunResult",),
+    "laneway.engine.scheduler": ("Scheduler",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 
-_ELSEWHERE = ("laneway.app", "laneway.engine.handle", "laneway.engine.results")
+_ELSEWHERE = ("laneway.app", "laneway.engine.handle", "laneway.engine.results", "laneway.engine.scheduler")
 _in_worker = False
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID, uuid7
 from weakref import WeakKeyDictionary
 
@@ -30,10 +30,14 @@ from laneway.engine.runs import LEASE, Runnable, Runs
 from laneway.engine.surroundings import Surroundings
 from laneway.engine.target import Target
 from laneway.lanes._fleet import Fleet
-from laneway.ports import Lane, Store, Unit
+from laneway.ports import EngineCard, Lane, Store, Unit
 from laneway.registry import lane_factories, store_from
 from laneway.settings import durability_from, settings_from
 from laneway.stores._processes import here
+
+if TYPE_CHECKING:
+    from laneway.engine.schedule_ports import ScheduleBook
+    from laneway.engine.scheduler import Scheduler
 
 __all__ = ["Engine", "run"]
 
@@ -91,6 +95,7 @@ class Engine:
         self._runs: Runs | None = None
         self._factory: aio.TaskFactoryInstallation | None = None
         self._known: WeakKeyDictionary[Workflow, Runnable] = WeakKeyDictionary()
+        self._scheduler: Scheduler | None = None
 
     # ---- life
 
@@ -117,10 +122,17 @@ class Engine:
 
     async def close(self, *, grace: float | None = None) -> None:
         """Let running steps finish within the grace period, then stop them. Unfinished runs can be resumed."""
+        if self._runs is None:
+            return
+        grace = self.grace if grace is None else grace
+        scheduler, self._scheduler = self._scheduler, None
+        if scheduler is not None:
+            began = asyncio.get_running_loop().time()
+            await scheduler.close(grace=grace)
+            grace = max(0.0, grace - (asyncio.get_running_loop().time() - began))
         runs, self._runs = self._runs, None
         if runs is None:
             return
-        grace = self.grace if grace is None else grace
         try:
             await runs.close(grace)
         finally:
@@ -249,6 +261,25 @@ class Engine:
         """Have a function called with events as they commit, on the engine's loop."""
         _, around = self._open()
         around.listeners.append(listener)
+
+    # ---- recurring work
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """Jobs of this engine's store. Adding and looking work at once; `await engine.scheduler.start()` runs them."""
+        # Time zones and cron cost imports that engines without schedules never need.
+        from laneway.engine.scheduler import Scheduler  # noqa: PLC0415
+
+        if self._scheduler is None:
+            self._scheduler = Scheduler(self)
+        return self._scheduler
+
+    def scheduling(self) -> tuple[ScheduleBook, EngineCard]:
+        """What a scheduler needs: the store's book of schedules, and a card of its own."""
+        from laneway.stores.schedules import schedules_of  # noqa: PLC0415 - as above
+
+        self._open()
+        return schedules_of(self.store), here(str(uuid7()))
 
     # ---- workflows
 

@@ -1,4 +1,4 @@
-"""`ManagedTaskGroup`: named children with metadata, so many at once, whose failures are collected and not contagious."""
+"""`ManagedTaskGroup`: named children with metadata, so many at once, whose failures stay their own."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -24,7 +24,12 @@ class ManagedTaskGroup:
     """
 
     def __init__(
-        self, name: str = "group", *, limit: int | None = None, cancel_siblings: bool = False, raises: bool = True
+        self,
+        name: str = "group",
+        *,
+        limit: int | None = None,
+        cancel_siblings: bool = False,
+        raises: bool = True,
     ) -> None:
         if limit is not None and limit < 1:
             raise ValueError(f"limit={limit}: at least one child must be able to run")
@@ -51,7 +56,12 @@ class ManagedTaskGroup:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._group.__aexit__(kind, error, traceback)
+        try:
+            await self._group.__aexit__(kind, error, traceback)
+        except BaseExceptionGroup as group:
+            if group.exceptions != (error,):
+                raise
+            return  # the body's own error goes on as it is
         if self.errors and self._raises:
             failed = len(self.errors)
             raise ExceptionGroup(f"{failed} of the children of {self.name!r} failed", [*self.errors.values()])
@@ -86,7 +96,9 @@ class ManagedTaskGroup:
         child = self._children.get(name)
         return child is not None and child.cancel()
 
-    async def _child[T](self, coroutine: Coroutine[Any, Any, T], name: str, result: asyncio.Future[T]) -> None:
+    async def _child[T](
+        self, coroutine: Coroutine[Any, Any, T], name: str, result: asyncio.Future[T]
+    ) -> None:
         try:
             if self._room is None:
                 value = await coroutine

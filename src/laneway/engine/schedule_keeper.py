@@ -76,6 +76,9 @@ class Keeper:
             except StoreUnavailable as error:
                 log.error("the scheduler waits for the store: %s", error)
                 await asyncio.sleep(_PAUSE)
+            except Exception:  # noqa: BLE001 - whatever it is, due moments still come
+                log.exception("the scheduler starts anew")
+                await asyncio.sleep(_PAUSE)
 
     async def _stand_by(self, lead: Lead) -> None:
         waits: list[Callable[[], Coroutine[Any, Any, Any]]] = []

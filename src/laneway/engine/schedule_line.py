@@ -48,6 +48,8 @@ class Line:
         rested: Callable[[], None],
     ) -> None:
         self.busy = False
+        self.closing = False
+        """True while nothing more may begin."""
         self.current: dict[str, str] = {}
         """Jobs that are running now, with their runs."""
         self._book = book
@@ -57,11 +59,22 @@ class Line:
         self._at_once = at_once
         self._rested = rested
         self._more = asyncio.Event()
+        self._still = asyncio.Event()
 
     def look(self) -> None:
         """Have the line look for open firings."""
         self.busy = True
         self._more.set()
+
+    async def finished(self, seconds: float) -> None:
+        """Wait until nothing runs, but not longer than that."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self.current:
+                    self._still.clear()
+                    await self._still.wait()
+        except TimeoutError:
+            log.warning("jobs still run: %s; they go on with the next scheduler", ", ".join(self.current))
 
     async def serve(self, term: int) -> None:
         """Run what is owed until cancelled.
@@ -75,7 +88,7 @@ class Line:
                 self._more.clear()
                 try:
                     waiting = await self._waiting(beside)
-                    if waiting:
+                    if waiting and not self.closing:
                         await self._turn(term, waiting, beside)
                         continue
                 except StoreUnavailable as error:
@@ -117,6 +130,8 @@ class Line:
 
     async def _run(self, term: int, firing: Firing, job: Job) -> None:
         """See one firing to its end. Whatever its run does, the line goes on."""
+        if self.closing:
+            return
         self.current[job.name] = firing.run or ""
         try:
             while True:
@@ -134,6 +149,7 @@ class Line:
                 return
         finally:
             self.current.pop(job.name, None)
+            self._still.set()
 
     async def _begun(self, term: int, firing: Firing, job: Job) -> tuple[RunHandle | None, Firing]:
         workflow = self._workflows.get(job.name, job.target)
@@ -147,7 +163,9 @@ class Line:
             now = self._clock.now()
             reason = f"{type(error).__name__}: {error}"[:_REASON]
             log.error("job %s could not be started: %s", job.name, reason)
-            refused = firing._replace(status="refused", started=firing.started or now, ended=now, reason=reason)
+            refused = firing._replace(
+                status="refused", started=firing.started or now, ended=now, reason=reason
+            )
             await self._settle(term, refused)
             return None, refused
         self.current[job.name] = handle.id
@@ -157,8 +175,9 @@ class Line:
 
     async def _ended(self, handle: RunHandle, firing: Firing, job: Job) -> Firing:
         reason = ""
+        limit = asyncio.timeout(self._left(firing, job))
         try:
-            async with asyncio.timeout(self._left(firing, job)) as limit:
+            async with limit:
                 result = await handle.result(check=False)
             status = result.status
             if result.error is not None:

@@ -1,11 +1,13 @@
 """`Scheduler`: recurring work of one store. Adding, pausing, running and looking at jobs; life and shutdown."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from types import TracebackType
 from typing import Any, Protocol, Self
+
+from msgspec import structs
 
 from laneway import aio
 from laneway._core.jobs import Change, Firing, Job, JobState, job_problems, start_of
@@ -88,7 +90,6 @@ class Scheduler:
             return
         self._line.closing = True
         if self._line.current and grace > 0:
-            await asyncio.wait([serving], timeout=0)
             await self._line.finished(grace)
         serving.cancel()
         await asyncio.wait([serving])
@@ -194,7 +195,7 @@ class Scheduler:
             self._workflows[name] = workflow
         known = await self._book.jobs(name)
         if known and known[0].job.same_times(job):
-            kept = Job(**{**_fields(job), "anchor": known[0].job.anchor})
+            kept = structs.replace(job, anchor=known[0].job.anchor)
             state = known[0]._replace(job=kept)
             if kept != known[0].job:
                 await self._write(Change(define=[(state, False)]))
@@ -229,7 +230,14 @@ class Scheduler:
         if longest is not None:
             due = min(due, first + timedelta(seconds=longest))
         job = Job(
-            name, reference, dict(parameters or {}), at=due, anchor=first, overlap=True, passing=True, origin="debounce"
+            name,
+            reference,
+            dict(parameters or {}),
+            at=due,
+            anchor=first,
+            overlap=True,
+            passing=True,
+            origin="debounce",
         )
         problems = job_problems(job)
         if problems:
@@ -312,7 +320,9 @@ class Scheduler:
         for due in due_between(timetable, start - timedelta(microseconds=1), end):
             firings.append(Firing(job.name, due, why="backfill"))
             if len(firings) > _MOST_BACKFILL:
-                raise JobInvalid(name=name, problems=[f"the range has more than {_MOST_BACKFILL:,} due moments"])
+                raise JobInvalid(
+                    name=name, problems=[f"the range has more than {_MOST_BACKFILL:,} due moments"]
+                )
         await self._write(Change(owe=firings))
         return firings
 
@@ -343,10 +353,3 @@ def _reference(workflow: Workflow | Target | str) -> str:
     if isinstance(workflow, Workflow):
         return f"{workflow.module}:{workflow.name}"
     return workflow if isinstance(workflow, str) else workflow.reference
-
-
-def _fields(job: Job) -> dict[str, Any]:
-    return {name: getattr(job, name) for name in job.__struct_fields__}
-
-
-type Changed = Callable[[], None]

@@ -5,7 +5,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize
 
 from laneway._core.errors import StoreError
 from laneway._core.jobs import Agenda, Change, Firing, Job, JobState, Lead
@@ -92,6 +92,7 @@ class MemorySchedules(SqliteSchedules):
         self._sql = named("sqlite", "schedules")
         self._connection = sqlite3.connect(":memory:", autocommit=True, check_same_thread=False)
         self._connection.executescript(script("sqlite", "0002_schedules"))
+        finalize(self, self._connection.close)
         self._listeners: dict[str, Callable[[], None]] = {}
 
     def listen(self, engine: str, changed: Callable[[], None] | None) -> None:
