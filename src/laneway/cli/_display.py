@@ -194,6 +194,13 @@ class PlainDisplay:
     def start(self, progress: Progress, title: str) -> None:
         self._progress = progress
         self._say(title)
+        for one in progress.tasks.values():
+            if one.is_over and not progress.kept:  # quicker than the display
+                self._say(self._done(one))
+
+    def _done(self, one: TaskProgress) -> str:
+        count = f" ({one.done} {self._unit})" if one.is_mapped else ""
+        return f"{one.name} {'failed' if one.failed else 'skipped' if one.skipped else 'done'}{count} on the {one.lane} lane"
 
     def seen(self, rows: Sequence[EventRow]) -> None:
         progress = self._progress
@@ -210,8 +217,7 @@ class PlainDisplay:
             elif row.kind == "step_retrying" and one.retries <= 20:
                 self._say(f"{_step(row)} will be tried again: {_message(row)}")
             elif row.kind == "step_succeeded" and one.is_over and (row.item < 0):
-                count = f" ({one.done} {self._unit})" if one.is_mapped else ""
-                self._say(f"{row.task} done{count} on the {one.lane} lane")
+                self._say(self._done(one))
 
     def update(self) -> None:
         progress = self._progress

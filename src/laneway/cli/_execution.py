@@ -135,7 +135,7 @@ async def drive(
     if driver is None:  # it was over already, or another program drives it
         result = await handle.result(check=False)
         return Ended(result, was_stopped=False, seconds=time.monotonic() - began)
-    progress = Progress(driver, [lane.name for lane in engine.runnable(target).lanes])
+    progress = Progress(driver, [lane.name for lane in engine.runnable(target).lanes], is_new=handle.is_new)
 
     def seen(rows: Any) -> None:
         progress.seen(rows)

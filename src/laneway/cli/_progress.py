@@ -58,7 +58,7 @@ class TaskProgress:
 class Progress:
     """A run's progress, kept up to date by `seen` and `look`. Finished steps of an earlier session count as kept."""
 
-    def __init__(self, driver: Driver, lanes: Sequence[str]) -> None:
+    def __init__(self, driver: Driver, lanes: Sequence[str], *, is_new: bool) -> None:
         self._driver = driver
         plan = driver.plan
         self.tasks = {
@@ -70,7 +70,7 @@ class Progress:
         for (task, item), row in list(driver.state.rows.items()):
             if row.status in ("succeeded", "failed", "skipped"):
                 self._count(task, item, row.status)
-        self.kept = self.done
+        self.kept = 0 if is_new else self.done
 
     @property
     def done(self) -> int:
