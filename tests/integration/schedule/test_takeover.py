@@ -1,0 +1,122 @@
+"""Several programs, one store: whoever is killed or frozen, each due moment is run once."""
+
+import asyncio
+import os
+import random
+import signal
+import sqlite3
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from laneway import Engine, Scheduler
+
+WORKER = Path(__file__).parents[2] / "support" / "schedule_worker.py"
+DUE_MOMENTS = int(os.environ.get("LANEWAY_TEST_DUE_MOMENTS", "100"))
+"""How long the campaign is; 500 and more for a thorough one."""
+STEP_MS = 40
+
+
+async def begun(url: str) -> asyncio.subprocess.Process:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(WORKER), url, str(STEP_MS), stdin=-1, stdout=-1
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"ready\n"
+    return process
+
+
+async def ended(process: asyncio.subprocess.Process) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.stdout is not None
+    await process.stdout.read()
+    await process.wait()
+
+
+@pytest.mark.chaos
+@pytest.mark.slow
+async def test_killing_and_freezing_schedulers_loses_and_doubles_no_due_moment(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/laneway.db"
+    chance = random.Random(7)
+    first = await begun(url)
+    since = time.time()
+    others = await asyncio.gather(begun(url), begun(url))
+    processes = [first, *others]
+    killed = frozen = 0
+    while time.time() - since < DUE_MOMENTS * STEP_MS / 1000:
+        await asyncio.sleep(chance.uniform(0.1, 0.5))
+        victim = chance.randrange(3)
+        if chance.random() < 0.5:
+            processes[victim].kill()
+            await processes[victim].wait()
+            processes[victim] = await begun(url)
+            killed += 1
+        else:
+            processes[victim].send_signal(signal.SIGSTOP)
+            await asyncio.sleep(chance.uniform(0.05, 0.8))
+            processes[victim].send_signal(signal.SIGCONT)
+            frozen += 1
+    for one in processes:
+        await ended(one)
+    assert killed
+    assert frozen
+    dues, runs = await finished(url, tmp_path)
+    steps = {later - earlier for earlier, later in zip(dues, dues[1:], strict=False)}
+    assert steps == {timedelta(milliseconds=STEP_MS)}
+    assert len(dues) >= DUE_MOMENTS
+    assert runs == [f"schedule:tick@{due.isoformat()}" for due in dues]
+
+
+async def finished(url: str, folder: Path) -> tuple[list[datetime], list[str]]:
+    """Let one more engine see everything to its end; all due moments and the keys of all runs, in order."""
+    async with Engine(url, lease=1.0) as engine, Scheduler(engine) as scheduler:
+        await scheduler.pause("tick")
+        await scheduler.settled()
+    with sqlite3.connect(folder / "laneway.db") as connection:
+        rows = connection.execute("select due, status from firing order by due").fetchall()
+        runs = [row[0] for row in connection.execute("select key from run order by key")]
+    connection.close()
+    assert {status for _, status in rows} == {"succeeded"}
+    # only the latest hundred are kept; the runs have all of them
+    kept = [datetime.fromtimestamp(due, UTC) for due, _ in rows]
+    dues = [datetime.fromisoformat(key.partition("@")[2]) for key in runs]
+    assert kept == sorted(dues)[-len(kept) :]
+    return sorted(dues), sorted(runs, key=lambda key: datetime.fromisoformat(key.partition("@")[2]))
+
+
+@pytest.mark.chaos
+async def test_a_killed_leader_is_succeeded_as_soon_as_it_is_gone(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/laneway.db"
+    leader = await begun(url)
+    async with Engine(url) as engine, Scheduler(engine) as scheduler:
+        await scheduler.pause("tick")  # nothing is due: the leader's lease has no end
+        assert not scheduler.leads
+        leader.kill()
+        await leader.wait()
+        await scheduler.settled()
+        assert scheduler.leads
+    await ended(leader)
+
+
+async def test_an_idle_scheduler_does_not_wake_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Engine(f"sqlite:///{tmp_path}/laneway.db") as engine, Scheduler(engine) as scheduler:
+        await scheduler.add("hourly", "somewhere:flow", every=timedelta(hours=1))
+        await scheduler.settled()
+        await asyncio.sleep(0.05)
+        loop = asyncio.get_running_loop()
+        wakes: list[float] = []
+        selector = loop._selector  # type: ignore[attr-defined]
+        select = selector.select
+
+        def counted(timeout: float | None) -> object:
+            found = select(timeout)
+            wakes.append(time.monotonic())
+            return found
+
+        monkeypatch.setattr(selector, "select", counted)
+        await asyncio.sleep(1.0)
+        assert len(wakes) <= 3  # the sleep of this test itself
