@@ -1,27 +1,20 @@
 """The composition root: the only place that knows all adapters. `Engine` for programs, `run` for scripts."""
 
 import asyncio
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID, uuid7
-from weakref import WeakKeyDictionary
-
-import msgspec
 
 from laneway import aio
 from laneway._core.context import encode_object
-from laneway._core.errors import LanewayError, SettingInvalid, WorkflowInvalid
+from laneway._core.errors import LanewayError, SettingInvalid
 from laneway._core.events import Event, EventRow
-from laneway._core.fingerprint import fingerprint_of
 from laneway._core.jsonvalue import check
-from laneway._core.lane_choice import LaneChoice, LaneFacts, choose
-from laneway._core.model import TaskSpec, WorkflowSpec
-from laneway._core.plan import Plan, plan_of
-from laneway._core.records import NO_ITEM, RunEnd, Transition
+from laneway._core.lane_choice import LaneChoice
+from laneway._core.model import TaskSpec
+from laneway.assembly import Assembly
 from laneway.authoring import Workflow
 from laneway.engine.dispatch import Driver
 from laneway.engine.handle import RunHandle, stored_result
@@ -94,7 +87,7 @@ class Engine:
         self._around: Surroundings | None = None
         self._runs: Runs | None = None
         self._factory: aio.TaskFactoryInstallation | None = None
-        self._known: WeakKeyDictionary[Workflow, Runnable] = WeakKeyDictionary()
+        self._assembly = Assembly({})
         self._scheduler: Scheduler | None = None
 
     # ---- life
@@ -102,6 +95,7 @@ class Engine:
     async def __aenter__(self) -> Self:
         card = here(str(uuid7()))
         self.lanes = {name: make(self.fleet) for name, make in lane_factories().items()}
+        self._assembly = Assembly(self.lanes)
         around = Surroundings(self.store, self.lanes)
         runs = Runs(around, card, max_runs=self._max_runs, lease=self._lease)
         await runs.open()
@@ -224,15 +218,8 @@ class Engine:
 
     async def cancel(self, run: str) -> None:
         """Cancel a run, wherever it is driven; one that nobody drives is recorded as cancelled right away."""
-        runs, around = self._open()
-        claimed = [] if run in runs.live else await around.store.claim(run=run)
-        if not claimed:
-            await runs.cancel(run)
-            return
-        record, now = claimed[0].record, around.now()
-        event = EventRow(record.run, "run_cancelled", None, NO_ITEM, now)
-        await around.store.commit(Transition(record.run, [], [event], RunEnd("cancelled", now, None, None)))
-        around.tell([event])
+        runs, _ = self._open()
+        await runs.cancel(run)
 
     async def find(
         self,
@@ -302,46 +289,11 @@ class Engine:
         Raises:
             WorkflowInvalid: all mistakes at once, lanes that cannot run a task among them.
         """
-        if isinstance(workflow, Workflow):
-            known = self._known.get(workflow)
-            if known is not None:
-                return known
-            specs = tuple(_with_fingerprint(one) for one in workflow.spec.tasks)
-            spec = workflow.spec._replace(tasks=specs)
-            units = {one.id: _host_unit(one) for one in specs}
-            reference = f"{workflow.module}:{workflow.name}"
-        else:
-            spec, reference = workflow.workflow, workflow.reference
-            units = {one.id: workflow.unit or _host_unit(one) for one in spec.tasks}
-        made = self._runnable(spec, units, reference)
-        if isinstance(workflow, Workflow):
-            self._known[workflow] = made
-        return made
-
-    def _runnable(self, spec: WorkflowSpec, units: Mapping[str, Unit], reference: str) -> Runnable:
-        problems: list[str] = []
-        plan: Plan | None = None
-        try:
-            plan = plan_of(spec, lanes=list(self.lanes))
-        except WorkflowInvalid as error:
-            problems += error.problems
-        choices = {one.id: self.choice(one, units[one.id]) for one in spec.tasks}
-        problems += [one.refused for one in choices.values() if one.refused and one.lane in self.lanes]
-        if problems or plan is None:
-            raise WorkflowInvalid(workflow=spec.name, problems=problems)
-        return Runnable(
-            plan,
-            tuple(units[one.id] for one in plan.tasks),
-            tuple(self.lanes[choices[one.id].lane] for one in plan.tasks),
-            reference,
-            msgspec.json.encode({one.id: one.fingerprint for one in plan.tasks}),
-        )
+        return self._assembly.runnable(workflow)
 
     def choice(self, spec: TaskSpec, unit: Unit) -> LaneChoice:
         """Which lane a task would take, and why."""
-        refusals = {name: reason for name, lane in self.lanes.items() if (reason := lane.refusal(unit, spec))}
-        facts = LaneFacts("package" if unit.kind == "package" else "host", refusals, frozenset(self.lanes))
-        return choose(spec, facts)
+        return self._assembly.choice(spec, unit)
 
     def _open(self) -> tuple[Runs, Surroundings]:
         if self._runs is None or self._around is None:
@@ -399,19 +351,6 @@ def _encoded(context: Mapping[str, Any] | None) -> bytes:
     values = dict(context)
     check(values, "context")
     return encode_object(values)
-
-
-def _with_fingerprint(spec: TaskSpec) -> TaskSpec:
-    return spec if spec.function is None else spec._replace(fingerprint=fingerprint_of(spec.function))
-
-
-def _host_unit(spec: TaskSpec) -> Unit:
-    """The module or script of the running program that a task lives in."""
-    module = spec.reference.partition(":")[0]
-    inherited = tuple(str(Path(one).absolute()) if one else str(Path.cwd()) for one in sys.path)
-    if module == "__main__":
-        return Unit(f"script:{spec.file}", "script", spec.file, inherited=inherited, name=spec.file)
-    return Unit(f"module:{module}", "module", module, inherited=inherited, name=module)
 
 
 def _text(run: bytes) -> str:

@@ -10,8 +10,9 @@ import msgspec
 from laneway import aio
 from laneway._core.context import decode_object, join_object
 from laneway._core.errors import Backpressure, LanewayError, StoreFenced, StoreUnavailable
+from laneway._core.events import EventRow
 from laneway._core.plan import Plan, check_context
-from laneway._core.records import ENDED, RunRecord, SavedRun, Submission
+from laneway._core.records import ENDED, NO_ITEM, RunEnd, RunRecord, SavedRun, Submission, Transition
 from laneway._core.transitions import RunState, restored
 from laneway.engine.dispatch import Driver
 from laneway.engine.results import RunResult, result_of
@@ -243,12 +244,29 @@ class Runs:
     # ---- the end
 
     async def cancel(self, run: str) -> None:
-        """Cancel a run, here or by asking the engine that drives it."""
+        """Cancel a run: here, or by asking the engine that drives it; one that nobody drives ends right away."""
         driver = self.live.get(run)
         if driver is not None:
             await driver.cancel()
-        else:
+            return
+        claimed = await self._around.store.claim(run=run)
+        if not claimed:
             await self._around.store.ask(run, "cancel")
+            return
+        record, now = claimed[0].record, self._around.now()
+        event = EventRow(record.run, "run_cancelled", None, NO_ITEM, now)
+        written: asyncio.Future[None] = self._loop.create_future()
+
+        def answered(error: BaseException | None) -> None:
+            if error is None:
+                written.set_result(None)
+            else:
+                written.set_exception(error)
+
+        end = RunEnd("cancelled", now, record.context, None)
+        self._around.store.commit(Transition(record.run, [], [event], end), answered)
+        await written
+        self._around.tell([event])
 
     async def close(self, grace: float) -> None:
         """Stop driving: running steps get `grace` seconds; what is unfinished can be resumed later."""

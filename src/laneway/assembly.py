@@ -1,0 +1,86 @@
+"""From a workflow to something an engine can run: its plan, and per task its code and its lane."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from laneway._core.errors import WorkflowInvalid
+from laneway._core.fingerprint import fingerprint_of
+from laneway._core.lane_choice import LaneChoice, LaneFacts, choose
+from laneway._core.model import TaskSpec, WorkflowSpec
+from laneway._core.plan import Plan, plan_of
+from laneway.authoring import Workflow
+from laneway.engine.runs import Runnable
+from laneway.engine.target import Target
+from laneway.ports import Lane, Unit
+
+__all__ = ["Assembly"]
+
+
+class Assembly:
+    """Plans workflows for one engine's lanes; a `Workflow` is planned once."""
+
+    def __init__(self, lanes: Mapping[str, Lane]) -> None:
+        self._lanes = lanes
+        self._known: WeakKeyDictionary[Workflow, Runnable] = WeakKeyDictionary()
+
+    def runnable(self, workflow: Workflow | Target) -> Runnable:
+        """A workflow planned, with its code and lanes.
+
+        Raises:
+            WorkflowInvalid: all mistakes at once, lanes that cannot run a task among them.
+        """
+        if isinstance(workflow, Workflow):
+            known = self._known.get(workflow)
+            if known is None:
+                specs = tuple(_with_fingerprint(one) for one in workflow.spec.tasks)
+                units = {one.id: _host_unit(one) for one in specs}
+                spec = workflow.spec._replace(tasks=specs)
+                known = self._known[workflow] = self._made(spec, units, f"{workflow.module}:{workflow.name}")
+            return known
+        spec = workflow.workflow
+        units = {one.id: workflow.unit or _host_unit(one) for one in spec.tasks}
+        return self._made(spec, units, workflow.reference)
+
+    def choice(self, spec: TaskSpec, unit: Unit) -> LaneChoice:
+        """Which lane a task would take, and why."""
+        refusals = {
+            name: reason for name, lane in self._lanes.items() if (reason := lane.refusal(unit, spec))
+        }
+        facts = LaneFacts("package" if unit.kind == "package" else "host", refusals, frozenset(self._lanes))
+        return choose(spec, facts)
+
+    def _made(self, spec: WorkflowSpec, units: Mapping[str, Unit], reference: str) -> Runnable:
+        problems: list[str] = []
+        plan: Plan | None = None
+        try:
+            plan = plan_of(spec, lanes=list(self._lanes))
+        except WorkflowInvalid as error:
+            problems += error.problems
+        choices = {one.id: self.choice(one, units[one.id]) for one in spec.tasks}
+        problems += [one.refused for one in choices.values() if one.refused and one.lane in self._lanes]
+        if problems or plan is None:
+            raise WorkflowInvalid(workflow=spec.name, problems=problems)
+        return Runnable(
+            plan,
+            tuple(units[one.id] for one in plan.tasks),
+            tuple(self._lanes[choices[one.id].lane] for one in plan.tasks),
+            reference,
+            msgspec.json.encode({one.id: one.fingerprint for one in plan.tasks}),
+        )
+
+
+def _with_fingerprint(spec: TaskSpec) -> TaskSpec:
+    return spec if spec.function is None else spec._replace(fingerprint=fingerprint_of(spec.function))
+
+
+def _host_unit(spec: TaskSpec) -> Unit:
+    """The module or script of the running program that a task lives in."""
+    module = spec.reference.partition(":")[0]
+    inherited = tuple(str(Path(one).absolute()) if one else str(Path.cwd()) for one in sys.path)
+    if module == "__main__":
+        return Unit(f"script:{spec.file}", "script", spec.file, inherited=inherited, name=spec.file)
+    return Unit(f"module:{module}", "module", module, inherited=inherited, name=module)
