@@ -188,7 +188,7 @@ class Guard:
             "sqlite3.enable_load_extension": self._flag("native", "an SQLite extension"),
             "sqlite3.load_extension": self._flag("native", "an SQLite extension"),
             "cpython.PyInterpreterState_New": self._never("making an interpreter"),
-            "os.kill": self._never("sending a signal"), "os.killpg": self._never("sending a signal"),
+            "os.kill": self._kill, "os.killpg": self._never("sending a signal"),
             "signal.pthread_kill": self._never("sending a signal"),
             "resource.setrlimit": self._never("changing limits"), "resource.prlimit": self._never("changing limits"),
             "gc.get_objects": self._never("looking for objects of others"),
@@ -217,8 +217,8 @@ class Guard:
 
     def _open(self, arguments: tuple[Any, ...]) -> None:
         path, mode, flags = arguments
-        if isinstance(path, int) or path is None:
-            return
+        if isinstance(path, int) or path is None or path == "<unknown>" or path == "<string>":
+            return  # open already; or no file at all: formatting a traceback asks for such names
         writes = (
             bool(flags & _WRITING) if isinstance(flags, int) else isinstance(mode, str) and mode[:1] != "r"
         )
@@ -295,10 +295,21 @@ class Guard:
             name = "?"
         if wish is not True and name not in (wish or ()) and (basename(name) not in (wish or ())):
             self._refuse("subprocess", f"starting {name}")
-        if self._children is not None and _children() >= self._children:
+        if self._children is not None and len(self._own_work(_children)) >= self._children:
             self._refuse(
                 "limits.child_processes", f"starting {name}: {self._children} child processes are allowed"
             )
+
+    def _kill(self, arguments: tuple[Any, ...]) -> None:
+        if arguments[0] not in self._own_work(_children):
+            self._refuse(_NOTHING, f"sending a signal to process {arguments[0]}, which is not its child")
+
+    def _own_work[T](self, question: Callable[[], T]) -> T:
+        lifted, self.lifted = self.lifted, True
+        try:
+            return question()
+        finally:
+            self.lifted = lifted
 
     # Network -------------------------------------------------------------------------------------------------
 
@@ -340,13 +351,11 @@ class Guard:
         if known is None:
             import _socket  # noqa: PLC0415 - most packages have no network
 
-            lifted, self.lifted = self.lifted, True
             try:
-                known = frozenset(str(one[4][0]) for one in _socket.getaddrinfo(name, None))
+                found = self._own_work(lambda: _socket.getaddrinfo(name, None))
+                known = frozenset(str(one[4][0]) for one in found)
             except OSError:
                 known = frozenset()
-            finally:
-                self.lifted = lifted
             self._resolved[name] = known
         return known
 
@@ -365,13 +374,13 @@ def _shown(value: Any) -> str:
         return repr(value)[:100]
 
 
-def _children() -> int:
-    count = 0
+def _children() -> set[int]:
+    children: set[int] = set()
     folder = "/proc/self/task"
     try:
         for thread in os.listdir(folder):
             with open(f"{folder}/{thread}/children") as file:
-                count += len(file.read().split())
+                children.update(map(int, file.read().split()))
     except OSError:
-        return count
-    return count
+        return children
+    return children

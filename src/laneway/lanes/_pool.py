@@ -224,7 +224,7 @@ class Pool:
                 "policy": dict(self.unit.policy),
                 "limits": dict(self.unit.limits),
             },
-            "output_limit": self.fleet.output_limit,
+            "output_limit": min(self.fleet.output_limit, self.limits.get("output_kib", 1 << 30) * 1024),
             "log_level": logging.getLogger().getEffectiveLevel(),
         }
         try:

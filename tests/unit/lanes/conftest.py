@@ -64,24 +64,24 @@ class Bench:
         for lane in self.lanes.values():
             await lane.close(grace=1)
 
-    def order(self, unit: Unit, name: str, *, timeout: float | None = None, **arguments: Any) -> StepOrder:
+    def order(self, unit: Unit, name: str, /, *, timeout: float | None = None, **arguments: Any) -> StepOrder:
         spec = TaskSpec(
             id=name, reference=f"{unit.entry}:{name}", parameters=tuple(arguments), timeout=timeout
         )
         return StepOrder(unit=unit, task=spec, payload=json.dumps(arguments).encode(), run="test")
 
     async def run(
-        self, lane: str, unit: Unit, name: str, *, timeout: float | None = None, **arguments: Any
+        self, lane: str, unit: Unit, name: str, /, *, timeout: float | None = None, **arguments: Any
     ) -> Outcome:
         return await self.lanes[lane].run(self.order(unit, name, timeout=timeout, **arguments))
 
-    async def value(self, lane: str, unit: Unit, name: str, **arguments: Any) -> Any:
+    async def value(self, lane: str, unit: Unit, name: str, /, **arguments: Any) -> Any:
         outcome = await self.run(lane, unit, name, **arguments)
         assert outcome.kind == "value", outcome
         return json.loads(outcome.body)
 
     async def failure(
-        self, lane: str, unit: Unit, name: str, *, timeout: float | None = None, **arguments: Any
+        self, lane: str, unit: Unit, name: str, /, *, timeout: float | None = None, **arguments: Any
     ) -> dict[str, Any]:
         outcome = await self.run(lane, unit, name, timeout=timeout, **arguments)
         assert outcome.kind == "failure", outcome

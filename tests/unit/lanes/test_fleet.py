@@ -8,10 +8,11 @@ import threading
 from concurrent import interpreters
 from pathlib import Path
 
+from tests.unit.lanes.conftest import Bench, MakePackage
+
 from laneway._core.model import TaskSpec
 from laneway.lanes import Fleet, InterpreterLane
 from laneway.ports import StepOrder, Unit
-from tests.unit.lanes.conftest import Bench, MakePackage
 
 FREE = {"native": True, "threads": True, "filesystem.read": True}
 
