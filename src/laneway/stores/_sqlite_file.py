@@ -84,7 +84,9 @@ class DatabaseFile:
             if found is None:
                 log.error("%s was deleted while in use; it is put back with all that was committed", self.url)
                 self._put_back(connection)
-            elif self._log == self._found("-wal"):  # left from our file: SQLite would mix it into the other one
+            elif self._log == self._found(
+                "-wal"
+            ):  # left from our file: SQLite would mix it into the other one
                 self._drop_log()
         except BaseException:
             connection.execute("rollback")

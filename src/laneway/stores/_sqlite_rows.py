@@ -8,12 +8,12 @@ from uuid import UUID
 
 import msgspec
 
-from laneway._core.errors import KeyReused, StoreFenced
+from laneway._core.errors import KeyReused
 from laneway._core.records import ENDED, NO_ITEM, Parent, RunRecord, StepRow, Submission, Transition
 from laneway.stores._rows import new_record, refused_key
-from laneway.stores._trouble import StepEnded
+from laneway.stores._trouble import RunElsewhere, StepEnded
 
-__all__ = ["RunElsewhere", "admit", "end", "find_ended", "record_of", "reopen"]
+__all__ = ["admit", "end", "find_ended", "record_of", "reopen"]
 
 type Statements = Mapping[str, str]
 type Waiting = list[tuple[Submission, asyncio.Future[RunRecord]]]
@@ -109,12 +109,6 @@ def end(
         changed += connection.executemany(sql["run_end"], over).rowcount
     if changed != len(transitions):
         raise RunElsewhere(engine=engine, store=url)
-
-
-class RunElsewhere(StoreFenced):
-    """The run is not this engine's any more."""
-
-    template = "engine {engine} does not drive the run any more on store {store}. Nothing was written."
 
 
 def find_ended(connection: sqlite3.Connection, sql: Statements, steps: Sequence[StepRow]) -> None:

@@ -13,10 +13,10 @@ from uuid import UUID
 from laneway._core.errors import StoreError, StoreFenced, StoreUnavailable
 from laneway._core.records import RunRecord, Submission
 from laneway.stores import _sqlite_rows as rows
-from laneway.stores._sqlite_batch import Batch
+from laneway.stores._batch import Batch
 from laneway.stores._sqlite_errors import explained, is_outage
 from laneway.stores._sqlite_file import DatabaseFile
-from laneway.stores._trouble import RecordRefused
+from laneway.stores._trouble import RecordRefused, RunElsewhere
 
 __all__ = ["Job", "Writer"]
 
@@ -129,7 +129,7 @@ class Writer:
                 _roll_back(connection)
                 raise
         except StoreFenced as error:
-            if isinstance(error, rows.RunElsewhere):
+            if isinstance(error, RunElsewhere):
                 return self._write_apart(connection, batches, error)
             self._loop_call(_settle, batches, error, None)
             return connection, []

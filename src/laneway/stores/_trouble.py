@@ -1,8 +1,8 @@
 """The errors of single records, and which failures a store waits out."""
 
-from laneway._core.errors import StoreError
+from laneway._core.errors import StoreError, StoreFenced
 
-__all__ = ["RecordRefused", "StepEnded"]
+__all__ = ["RecordRefused", "RunElsewhere", "StepEnded"]
 
 
 class RecordRefused(StoreError):
@@ -19,3 +19,9 @@ class StepEnded(StoreError):
 
     code = "LW-STORE-009"
     template = "step {task!r} of run {run} ended before; it is not recorded a second time."
+
+
+class RunElsewhere(StoreFenced):
+    """The run is not this engine's any more."""
+
+    template = "engine {engine} does not drive the run any more on store {store}. Nothing was written."

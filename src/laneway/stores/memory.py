@@ -1,6 +1,5 @@
 """The memory store: keeps everything in this process and nothing beyond it. For tests and throw-away runs."""
 
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self

@@ -1,6 +1,5 @@
 """The SQLite store: one file, WAL, one writer thread with group commit, readers on connections of their own."""
 
-
 import asyncio
 import sqlite3
 import time
@@ -13,9 +12,9 @@ from laneway._core.errors import StoreError
 from laneway._core.records import RunRecord, SavedRun, Submission, Transition, Wish
 from laneway.ports import Answer, EngineCard, Standing
 from laneway.stores import _sqlite_jobs as jobs
+from laneway.stores._batch import Batch
 from laneway.stores._migrations import Migration, migrations
 from laneway.stores._rows import run_id
-from laneway.stores._sqlite_batch import Batch
 from laneway.stores._sqlite_errors import explained
 from laneway.stores._sqlite_file import DatabaseFile
 from laneway.stores._sqlite_nudges import Nudges

@@ -1,4 +1,4 @@
-"""What was handed to the SQLite writer in one turn of the event loop."""
+"""What was handed to a writer in one turn of the event loop."""
 
 import asyncio
 

@@ -1,0 +1,48 @@
+"""The Postgres store keeps the store contract, on a real server."""
+
+from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
+
+import psycopg
+import pytest
+from tests.support.servers import PostgresServer, postgres_programs
+
+from laneway.stores.postgres import PostgresStore
+from laneway.testing.stores import StoreSuite
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    programs = postgres_programs()
+    if programs is None:
+        pytest.skip("needs PostgreSQL's programs: apt-get install postgresql")
+    server = PostgresServer(programs)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+class PostgresSite:
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def store(self) -> PostgresStore:
+        return PostgresStore(self.url)
+
+    async def let_leases_end(self) -> None:
+        async with await psycopg.AsyncConnection.connect(self.url) as connection:
+            await connection.execute("update laneway.engine set expires = expires - interval '100 s'")
+
+
+class TestPostgresStore(StoreSuite):
+    @pytest.fixture
+    async def site(self, server: PostgresServer) -> AsyncIterator[PostgresSite]:
+        name = f"test_{uuid4().hex}"
+        async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
+            await connection.execute(f"create database {name}")  # type: ignore[arg-type]  # a name made right here
+            yield PostgresSite(server.database(name))
+            await connection.execute(f"drop database {name} with (force)")  # type: ignore[arg-type]

@@ -1,0 +1,75 @@
+"""Real servers for the tests, started on free ports in throw-away folders."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from glob import glob
+from pathlib import Path
+
+__all__ = ["PostgresServer", "postgres_programs"]
+
+
+def postgres_programs() -> Path | None:
+    """The folder with initdb and postgres, if there is one."""
+    on_path = shutil.which("initdb")
+    found = sorted(glob("/usr/lib/postgresql/*/bin/initdb"))
+    name = on_path or (found[-1] if found else None)
+    return None if name is None else Path(name).resolve().parent
+
+
+class PostgresServer:
+    """One Postgres server with a database `laneway`. Postgres refuses root: then it runs as the user `postgres`."""
+
+    def __init__(self, programs: Path) -> None:
+        self._programs = programs
+        self.folder = Path(tempfile.mkdtemp(prefix="laneway-postgres-", dir="/tmp"))
+        self._user = "postgres" if os.geteuid() == 0 else None
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        if self._user is not None:
+            entry = pwd.getpwnam(self._user)
+            os.chown(self.folder, entry.pw_uid, entry.pw_gid)
+        self._run(
+            "initdb",
+            "-D",
+            str(self.folder / "data"),
+            "-A",
+            "trust",
+            "-U",
+            "laneway",
+            "-E",
+            "UTF8",
+            "--no-sync",
+        )
+
+    @property
+    def url(self) -> str:
+        return self.database("postgres")
+
+    def database(self, name: str) -> str:
+        return f"postgresql://laneway@127.0.0.1:{self.port}/{name}"
+
+    def start(self, *options: str) -> None:
+        settings = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+        self._run(
+            "pg_ctl", "-D", str(self.folder / "data"), "-w", "-t", "30", "-l", str(self.folder / "log"),
+            "-o", " ".join([settings, *options]), "start",
+        )  # fmt: skip
+
+    def stop(self, mode: str = "fast") -> None:
+        self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-t", "30", "-m", mode, "stop")
+
+    def remove(self) -> None:
+        if (self.folder / "data" / "postmaster.pid").exists():
+            self.stop("immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._programs / program), *arguments]
+        subprocess.run(
+            command, check=True, user=self._user, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
