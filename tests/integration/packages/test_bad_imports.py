@@ -1,6 +1,7 @@
 """Packages that misbehave while they are imported: a clear failure, and nothing left behind."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -98,12 +99,7 @@ async def test_threads_started_on_import_do_not_keep_the_program(tmp_path: Path)
     code = "import threading, time\nthreading.Thread(target=time.sleep, args=(3600,)).start()\n" + GOOD
     root = make_folder(tmp_path / "threads", ALLOWING, {"src/shop_tasks.py": code})
     async with Engine("memory://", workers=1, grace=0.2) as engine:
-        try:
-            found = await _discover(engine, root)
-        except PackageError as error:
-            assert "thread" in str(error)
-        else:
-            assert found == ["fine"]
+        assert await _discover(engine, root) == ["fine"]
 
 
 def _marked() -> list[int]:
@@ -129,10 +125,10 @@ def _marked() -> list[int]:
 async def test_children_started_on_import_do_not_outlive_the_engine(how: str, tmp_path: Path) -> None:
     root = make_folder(tmp_path / "children", ALLOWING, {"src/shop_tasks.py": f"{how}\n{GOOD}"})
     async with Engine("memory://", workers=1, grace=0.2) as engine:
-        try:
+        with contextlib.suppress(
+            PackageImportFailed
+        ):  # forking is refused in an interpreter, whatever the policy
             await _discover(engine, root)
-        except PackageError as error:
-            assert any(word in str(error) for word in ("fork", "subprocess", "process"))
     for _ in range(2000):
         if not _marked() and not _orphans_of(os.getpid()):
             return
