@@ -20,14 +20,14 @@ _MANY = 100_000
 class StoreMissing(StoreError):
     """The store that was named is not there yet."""
 
-    code = "LW-STORE-008"
+    code = "LW-CLI-002"
     template = "there is no store at {store} yet. `laneway run TARGET` makes it; --store URL names another."
 
 
 class RunAmbiguous(StoreError):
     """Several runs begin with what was given."""
 
-    code = "LW-STORE-009"
+    code = "LW-CLI-003"
     template = "{count} runs begin with {run!r}: {listing}. Give more of the id."
 
 

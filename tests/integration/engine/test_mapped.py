@@ -1,6 +1,7 @@
 """Mapped tasks: one step per item."""
 
 import asyncio
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -97,3 +98,16 @@ async def test_a_failed_item_is_tried_again_by_itself(engine: Engine) -> None:
     result = await engine.run(Workflow("flaky-items", [flaky]), {"values": [1, 2, 3]})
     assert result.context["flaky"] == [1, 2, 3]
     assert seen == {1: 1, 2: 2, 3: 1}
+
+
+async def test_ten_thousand_items_stay_within_bounded_memory(engine: Engine) -> None:
+    flow = Workflow("squares", [numbers, square, total])
+    await engine.run(flow, {"count": 10})
+    tracemalloc.start()
+    try:
+        result = await engine.run(flow, {"count": 10_000})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert result.context["total"] == sum(number * number for number in range(10_000))
+    assert peak / 10_000 < 3_000, f"{peak / 10_000:.0f} bytes an item"
