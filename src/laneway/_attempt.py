@@ -7,14 +7,32 @@ from typing import Any
 __all__ = ["Here", "alone", "context_of", "current", "found", "serve_alone"]
 
 
+OUTPUT_LIMIT = 65_536
+"""Characters kept of what one attempt prints."""
+
+
 class Here:
     """An attempt that runs in the engine's own process. `order` is a `laneway.ports.StepOrder`."""
 
-    __slots__ = ("lane", "order")
+    __slots__ = ("_size", "lane", "order", "output")
 
     def __init__(self, order: Any, lane: str) -> None:
         self.order = order
         self.lane = lane
+        self.output: list[str] | None = None
+        """What it printed, in pieces; None while it printed nothing."""
+        self._size = 0
+
+    def printed(self, text: str) -> None:
+        """Keep what was printed, up to a limit."""
+        if self.output is None:
+            self.output = []
+        room = OUTPUT_LIMIT - self._size
+        if room > 0:
+            self.output.append(text[:room])
+            self._size += len(text)
+            if len(text) > room:
+                self.output.append("\n... more was printed ...\n")
 
     @property
     def metadata(self) -> Mapping[str, Any]:

@@ -23,12 +23,15 @@ from laneway.engine.runs import LEASE, Runnable, Runs
 from laneway.engine.surroundings import Surroundings
 from laneway.engine.target import Target
 from laneway.lanes._fleet import Fleet
-from laneway.ports import EngineCard, Lane, Store, Unit
+from laneway.observation import Observation
+from laneway.ports import EngineCard, Lane, Observer, Store, Unit
 from laneway.registry import lane_factories, store_from
 from laneway.settings import durability_from, settings_from
 from laneway.stores._processes import here
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
     from laneway.engine.schedule_ports import ScheduleBook
     from laneway.engine.scheduler import Scheduler
 
@@ -56,6 +59,8 @@ class Engine:
         grace: seconds that running steps may go on when the engine closes.
         interpreters: False runs the interpreter lane on worker processes.
         lease: seconds this engine may be silent before others take its runs over.
+        audit: folder of an audit log; by default what LANEWAY_AUDIT says.
+        capture: keep what tasks of this process print with their attempts, as workers do.
 
     Open it with `async with`; all its methods belong to that event loop.
     """
@@ -70,6 +75,8 @@ class Engine:
         grace: float | None = None,
         interpreters: bool | None = None,
         lease: float = LEASE,
+        audit: str | None = None,
+        capture: bool = True,
     ) -> None:
         settings = settings_from()
         self.durability = durability_from(
@@ -84,6 +91,7 @@ class Engine:
             interpreters=settings.interpreters if interpreters is None else interpreters,
         )
         self.lanes: dict[str, Lane] = {}
+        self._observation = Observation(settings, audit=audit, capture=capture)
         self._around: Surroundings | None = None
         self._runs: Runs | None = None
         self._factory: aio.TaskFactoryInstallation | None = None
@@ -107,6 +115,11 @@ class Engine:
             raise
         self._factory = aio.install_task_factory(asyncio.get_running_loop())
         self._around, self._runs = around, runs
+        try:
+            await self._observation.open(around, runs, card, self._told())
+        except BaseException:
+            await self.close(grace=0)
+            raise
         return self
 
     async def __aexit__(
@@ -130,6 +143,7 @@ class Engine:
         try:
             await runs.close(grace)
         finally:
+            await self._observation.close()
             try:
                 for lane in self.lanes.values():
                     await lane.close(grace=grace)
@@ -219,6 +233,7 @@ class Engine:
     async def cancel(self, run: str) -> None:
         """Cancel a run, wherever it is driven; one that nobody drives is recorded as cancelled right away."""
         runs, _ = self._open()
+        self._observation.note("cancel_asked", run=run)
         await runs.cancel(run)
 
     async def find(
@@ -238,6 +253,25 @@ class Engine:
         _, around = self._open()
         answers = await around.store.read("events", run=run, after=after, limit=limit)
         return [one["event"] for one in answers]
+
+    @property
+    def metrics(self) -> CollectorRegistry:
+        """This engine's Prometheus registry. Ask for it before the first run: it counts from then on."""
+        return self._observation.metrics
+
+    def observe(self, observer: Observer) -> None:
+        """Have an observer told of runs, attempts and commits from now on, such as `laneway.observe.traces.Traces`."""
+        self._observation.add(observer)
+
+    def _told(self) -> dict[str, Any]:
+        """The settings that the audit log keeps track of."""
+        return {
+            "durability": self.durability,
+            "workers": self.fleet.size,
+            "interpreters": self.fleet.no_interpreters or "on",
+            "max_runs": self._max_runs,
+            "grace": self.grace,
+        }
 
     def live(self, run: str) -> Driver | None:
         """What drives a run in this engine, for displays; None for a run that is over or driven elsewhere."""

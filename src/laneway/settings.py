@@ -1,14 +1,17 @@
 """Every setting, declared once: name, default, unit, help. The environment is read here and nowhere else."""
 
 import os
+import tempfile
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from laneway._core.errors import SettingInvalid
 
-__all__ = ["SETTINGS", "Setting", "Settings", "settings_from"]
+__all__ = ["SETTINGS", "Setting", "Settings", "runtime_folder", "settings_from"]
 
 type Durability = Literal["commit", "fsync", "exit"]
+type LogLines = Literal["console", "json"]
+type AuditFsync = Literal["each", "rotate"]
 
 
 class Setting(NamedTuple):
@@ -32,6 +35,11 @@ SETTINGS = (
     Setting("LANEWAY_WORKERS", "", "Workers per package on isolated lanes; default: one per core."),
     Setting("LANEWAY_GRACE", "5", "Seconds running steps may go on when the program ends."),
     Setting("LANEWAY_LOG", "warning", "Level of log lines on standard error: debug, info, warning or error."),
+    Setting("LANEWAY_LOG_FORMAT", "console", "How commands write log lines: console or json."),
+    Setting("LANEWAY_REDACT", "", "Keys whose values log lines leave out, separated by commas: password,token."),
+    Setting("LANEWAY_AUDIT", "", "Folder of the audit log; without it there is none."),
+    Setting("LANEWAY_AUDIT_FSYNC", "rotate", "Force the audit log to the disk with each write, or rotate: each file."),
+    Setting("LANEWAY_PS", "on", "off hides engines from `laneway ps`."),
 )
 
 
@@ -44,6 +52,11 @@ class Settings(NamedTuple):
     workers: int | None = None
     grace: float = 5.0
     log: str = "warning"
+    log_lines: LogLines = "console"
+    redact: tuple[str, ...] = ()
+    audit: str = ""
+    audit_fsync: AuditFsync = "rotate"
+    ps: bool = True
 
 
 def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -60,6 +73,28 @@ def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
         workers=_workers(raw["LANEWAY_WORKERS"]),
         grace=_seconds("LANEWAY_GRACE", raw["LANEWAY_GRACE"]),
         log=_level(raw["LANEWAY_LOG"]),
+        log_lines="json" if _one_of("LANEWAY_LOG_FORMAT", raw, "console", "json") == "json" else "console",
+        redact=tuple(one.strip() for one in raw["LANEWAY_REDACT"].split(",") if one.strip()),
+        audit=raw["LANEWAY_AUDIT"],
+        audit_fsync="each" if _one_of("LANEWAY_AUDIT_FSYNC", raw, "each", "rotate") == "each" else "rotate",
+        ps=_switch("LANEWAY_PS", raw["LANEWAY_PS"]),
+    )
+
+
+def runtime_folder(environment: Mapping[str, str] = os.environ) -> str:
+    """Where the sockets of this user's engines are: in XDG_RUNTIME_DIR, else in a folder of the user's own in /tmp."""
+    folder = environment.get("XDG_RUNTIME_DIR", "")
+    if folder and os.path.isdir(folder):
+        return os.path.join(folder, "laneway")
+    return os.path.join(tempfile.gettempdir(), f"laneway-{os.getuid()}")
+
+
+def _one_of(setting: str, raw: Mapping[str, str], *allowed: str) -> str:
+    value = raw[setting].strip().lower()
+    if value in allowed:
+        return value
+    raise SettingInvalid(
+        setting=setting, value=value, reason="it is none of its values", advice=f"Use {' or '.join(allowed)}."
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
+import msgspec
+
 from laneway import _attempt, aio
 from laneway._core.changes import Change, ended_before
 from laneway._core.errors import ContextConflict, StoreError, StoreUnavailable
@@ -75,6 +77,7 @@ class Driver:
         self._pumping = False
         self._deferred: list[Transition] | None = [] if deferred else None
         self._about: dict[int, tuple[aio.TaskMetadata, dict[str, Any]]] = {}
+        self.began = around.now()
 
     # ---- starting, waiting and stopping
 
@@ -255,6 +258,11 @@ class Driver:
             about = self._about[index] = record, {**record.as_dict()}
         return about
 
+    def about(self, task: str) -> tuple[dict[str, Any], str]:
+        """A task's metadata and lane, for people."""
+        index = self.plan.names.index(task)
+        return self._metadata(index)[1], self._lanes[index].name
+
     # ---- one attempt
 
     async def _attempt(self, index: int, item: int, value: bytes | None) -> None:
@@ -288,7 +296,8 @@ class Driver:
         observers = self._around.observers
         for observer in observers:
             order = observer.attempt_started(self, order)
-        _attempt.current.set(_attempt.Here(order, self._lanes[index].name))
+        here = _attempt.Here(order, self._lanes[index].name)
+        _attempt.current.set(here)
         self.running[key] = self._around.now()
         try:
             outcome = await self._lanes[index].run(order)
@@ -297,6 +306,8 @@ class Driver:
                 observer.attempt_dropped(self, order)
             raise
         del self.running[key]
+        if here.output is not None:
+            outcome = msgspec.structs.replace(outcome, output="".join(here.output))
         for observer in observers:
             outcome = observer.attempt_ended(self, order, outcome)
         return outcome

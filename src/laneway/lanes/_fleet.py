@@ -202,6 +202,16 @@ class Fleet:
                 "task": worker.flights[0].order.task.id if worker.flights and worker.flights[0].order else "",
                 "queued": max(0, len(worker.flights) - 1),
                 "served": worker.served,
+                "attempts": [
+                    {
+                        "run": flight.order.run,
+                        "task": flight.order.task.id,
+                        "key": flight.order.item,
+                        "state": "running" if pool.is_running(flight) else "queued",
+                    }
+                    for flight in (*worker.flights, *worker.by_number.values())
+                    if flight.order is not None
+                ],
             }
             for pool in self._pools.values()
             if pool.place == place

@@ -1,6 +1,7 @@
 """What workers logged, logged again in the engine's process, with the attempt that it belongs to."""
 
 import logging
+from contextvars import Context
 from typing import Any
 
 import msgspec
@@ -85,4 +86,5 @@ def relay(line: Line, order: StepOrder | None, lane: str, worker: str) -> None:
     record.__dict__["laneway"] = (
         {"worker": worker} if order is None else _attempt.context_of(order, lane, worker)
     )
-    logger.handle(record)
+    # Called in the context of whoever started the worker, which is none of this record's business.
+    Context().run(logger.handle, record)

@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from time import perf_counter, time
 from typing import Any
 
+from laneway import _attempt
 from laneway._core.failures import failure_of
 from laneway._core.model import TaskSpec
 from laneway.authoring import cancellation_probe
@@ -58,6 +59,15 @@ class Attempt:
         return self.asked
 
 
+def _told(attempt: Attempt) -> list[dict[str, Any]]:
+    """Whose attempt it is, where an engine said so."""
+    here = attempt.context.get(_attempt.current)
+    if not isinstance(here, _attempt.Here):
+        return []
+    order = here.order
+    return [{"run": order.run, "task": order.task.id, "key": order.item, "state": "running"}]
+
+
 class WorkerThread:
     """A daemon thread that runs attempts one after another."""
 
@@ -92,6 +102,7 @@ class WorkerThread:
             "state": "stopping" if attempt.asked else "running",
             "task": attempt.spec.id,
             "age": round(perf_counter() - attempt.begun, 3) if attempt.begun else 0.0,
+            "attempts": _told(attempt),
         }
 
     def _serve(self) -> None:

@@ -1,0 +1,312 @@
+"""Prometheus metrics of one engine, counted from what it commits. No global registry, no run ids."""
+
+import asyncio
+import platform
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from threading import Thread
+from time import time
+from typing import Any, NamedTuple
+from wsgiref.simple_server import WSGIServer
+
+import msgspec
+from prometheus_client import CollectorRegistry, generate_latest, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from laneway import __version__
+from laneway._core.records import StepRow, Transition
+from laneway.observe._tables import METRICS, Metric
+from laneway.ports import LaneHealth, LiveRun, Observer
+
+__all__ = ["METRICS", "EngineMetrics", "LiveFigures", "Metric", "exposition", "serve"]
+
+_SECONDS = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+    60,
+)
+_SECONDS_LONG = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 14_400, 86_400)
+_ROWS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
+_STATUS = {
+    "step_succeeded": "succeeded",
+    "step_failed": "failed",
+    "step_skipped": "skipped",
+    "step_cancelled": "cancelled",
+}
+_WAIT_SECONDS = 2.0
+
+
+class LiveFigures(NamedTuple):
+    """What can only be seen now: taken from the engine when somebody asks."""
+
+    runs: int
+    attempts: int
+    lanes: Sequence[LaneHealth]
+    pools: Mapping[str, Mapping[str, float]] = {}
+    """Per pool `capacity`, `used` and `waiting`."""
+
+
+class Distribution:
+    """Counts per bucket, and the sum. Written on the engine's loop only."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Cumulative, as Prometheus wants them."""
+        reached = 0
+        found: list[tuple[str, float]] = []
+        for bound, count in zip([*map(str, map(float, self.bounds)), "+Inf"], list(self.counts), strict=True):
+            reached += count
+            found.append((bound, reached))
+        return found
+
+
+class EngineMetrics(Observer, Collector):
+    """Counts as an observer of an engine, and shows the counts as a Prometheus collector.
+
+    Counters move when a change is durable, so failures, retries, cancellation and takeover leave them right: over
+    all engines of a store their sums are what the store's history says. Gauges are looked up when somebody asks.
+
+    Args:
+        live: gives what can only be seen now, on the engine's loop; None while the engine is closed.
+    """
+
+    def __init__(self, live: Callable[[], LiveFigures | None]) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        self._live = live
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._counts: dict[tuple[str, ...], int] = {}
+        """By metric name and label values."""
+        self._durations: dict[str, Distribution] = {}
+        self._runs: dict[str, Distribution] = {}
+        self._began: dict[str, float] = {}
+        self._lag = Distribution(_SECONDS)
+        self._rows = Distribution(_ROWS)
+        self._commits = Distribution(_SECONDS)
+        self._restarts: dict[str, tuple[int, int]] = {}
+        self._last: LiveFigures | None = None
+        self.registry.register(self)
+
+    # ---- counting
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called when the engine opens."""
+        self._loop = loop
+
+    def detach(self) -> None:
+        """Called when the engine closes: what is live then is nothing."""
+        self._loop = self._last = None
+        self._began.clear()
+
+    def _count(self, *key: str) -> None:
+        self._counts[key] = self._counts.get(key, 0) + 1
+
+    def run_started(self, run: LiveRun, *, taken_over: bool) -> None:
+        """Count the run."""
+        name = "laneway_runs_taken_up_total" if taken_over else "laneway_runs_started_total"
+        self._count(name, run.plan.workflow.name)
+        self._began[run.text_id] = time()
+
+    def committed(self, run: LiveRun, transition: Transition, seconds: float) -> None:
+        """Count what became durable."""
+        steps, events = transition.steps, transition.events
+        self._commits.add(seconds)
+        self._rows.add(len(steps) + len(events))
+        if events:
+            self._lag.add(max(time() - events[0].at, 0.0))
+        rows: dict[tuple[str, int], StepRow] = {(row.task, row.item): row for row in steps}
+        for event in events:
+            kind = event.kind
+            self._count("laneway_events_total", kind)
+            if event.task is None:
+                continue
+            row = rows.get((event.task, event.item))
+            status = _STATUS.get(kind)
+            lane = "none" if row is None or not row.lane else row.lane
+            if status is not None:
+                self._count("laneway_steps_total", lane, status)
+                if row is not None and row.attempt and row.started:
+                    self._attempt(row, lane, status)
+            elif kind == "step_retrying":
+                self._count("laneway_retries_total", lane)
+                if row is not None and row.status == "waiting":
+                    self._attempt(row, lane, "failed")
+                else:  # written together with its end: the row tells of the last attempt only
+                    self._count("laneway_attempts_total", lane, "failed")
+        end = transition.end
+        if end is not None:
+            self._count("laneway_runs_finished_total", run.plan.workflow.name, end.status)
+            self._ended(run)
+
+    def _attempt(self, row: StepRow, lane: str, status: str) -> None:
+        self._count("laneway_attempts_total", lane, status)
+        durations = self._durations.get(lane)
+        if durations is None:
+            durations = self._durations[lane] = Distribution(_SECONDS)
+        durations.add(row.duration)
+        if row.error is not None and status == "failed":
+            self._count("laneway_failures_total", _kind(row.error))
+        if row.stopped_by:
+            self._count("laneway_stops_total", row.stopped_by)
+
+    def _ended(self, run: LiveRun) -> None:
+        began = self._began.pop(run.text_id, None)
+        if began is None:
+            return
+        name = run.plan.workflow.name
+        runs = self._runs.get(name)
+        if runs is None:
+            runs = self._runs[name] = Distribution(_SECONDS_LONG)
+        runs.add(max(time() - began, 0.0))
+
+    def run_left(self, run: LiveRun) -> None:
+        """Count the run if it is left unfinished."""
+        self._began.pop(run.text_id, None)
+        if run.status in ("interrupted", "abandoned"):
+            self._count("laneway_runs_left_total", run.status)
+
+    def crowded(self, *, refused: bool) -> None:
+        """Count the wait, or the refusal."""
+        self._count(f"laneway_backpressure_{'refusals' if refused else 'waits'}_total")
+
+    # ---- showing
+
+    def describe(self) -> Iterable[Any]:
+        """Nothing: families are known when they are collected."""
+        return ()
+
+    def collect(self) -> Iterable[Any]:
+        """All families with their samples. From any thread."""
+        families: dict[str, Any] = {}
+        for key, count in sorted(self._counts.copy().items()):
+            self._family(families, key[0]).add_metric(key[1:], count)
+        for name in ("laneway_backpressure_waits_total", "laneway_backpressure_refusals_total"):
+            if name not in families:
+                self._family(families, name).add_metric((), 0)
+        self._family(families, "laneway_store_commits_total").add_metric((), sum(self._commits.counts))
+        self._family(families, "laneway_build_info").add_metric((__version__, platform.python_version()), 1)
+        for name, labelled in (
+            (
+                "laneway_attempt_duration_seconds",
+                {(lane,): one for lane, one in self._durations.copy().items()},
+            ),
+            ("laneway_run_duration_seconds", {(flow,): one for flow, one in self._runs.copy().items()}),
+            ("laneway_event_lag_seconds", {(): self._lag}),
+            ("laneway_store_commit_rows", {(): self._rows}),
+            ("laneway_store_commit_duration_seconds", {(): self._commits}),
+        ):
+            for labels, one in labelled.items():
+                self._family(families, name).add_metric(
+                    list(labels), buckets=one.buckets(), sum_value=one.total
+                )
+        self._collect_live(families, self._live_now())
+        return families.values()
+
+    def _family(self, families: dict[str, Any], name: str) -> Any:
+        family = families.get(name)
+        if family is None:
+            known = METRICS[name]
+            make = {
+                "counter": CounterMetricFamily,
+                "gauge": GaugeMetricFamily,
+                "histogram": HistogramMetricFamily,
+            }[known.type]
+            family = families[name] = make(name, known.help, labels=known.labels)
+        return family
+
+    def _collect_live(self, families: dict[str, Any], live: LiveFigures | None) -> None:
+        self._family(families, "laneway_runs_live").add_metric((), 0 if live is None else live.runs)
+        self._family(families, "laneway_attempts_running").add_metric(
+            (), 0 if live is None else live.attempts
+        )
+        for health in () if live is None else live.lanes:
+            label = (health.lane,)
+            self._family(families, "laneway_lane_queued").add_metric(label, health.queued)
+            self._family(families, "laneway_lane_running").add_metric(label, health.running)
+            self._family(families, "laneway_lane_workers").add_metric(label, len(health.workers))
+            self._family(families, "laneway_lane_quarantined").add_metric(label, health.quarantined)
+            total, before = self._restarts.get(health.lane, (0, 0))
+            # A lane forgets the restarts of packages that were retired; a counter must not go back.
+            total += max(health.restarts - before, 0)
+            self._restarts[health.lane] = total, health.restarts
+        for lane, (total, _) in self._restarts.copy().items():
+            self._family(families, "laneway_lane_restarts_total").add_metric((lane,), total)
+        for pool, figures in ({} if live is None else live.pools).items():
+            for figure in ("capacity", "used", "waiting"):
+                self._family(families, f"laneway_pool_{figure}").add_metric((pool,), figures.get(figure, 0))
+
+    def _live_now(self) -> LiveFigures | None:
+        """What is live; asked on the engine's loop, because lanes change under any other thread."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            return None
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
+        if running is loop:
+            return self._live()
+        asked: Future[LiveFigures | None] = Future()
+
+        def answer() -> None:
+            try:
+                asked.set_result(self._live())
+            except Exception as error:  # noqa: BLE001 - whoever asked gets it
+                asked.set_exception(error)
+
+        try:
+            loop.call_soon_threadsafe(answer)
+            self._last = asked.result(_WAIT_SECONDS)
+        except RuntimeError:  # the loop was closed meanwhile
+            return None
+        except TimeoutError:  # a task blocks the loop: the figures from before are better than none
+            return self._last
+        return self._last
+
+
+class _Kind(msgspec.Struct):
+    kind: str = "other"
+
+
+_decode_kind = msgspec.json.Decoder(_Kind).decode
+
+
+def _kind(error: bytes) -> str:
+    return _decode_kind(error).kind
+
+
+def exposition(registry: CollectorRegistry) -> bytes:
+    """The metrics as text, for an endpoint of a program's own; its content type is `CONTENT_TYPE_LATEST`."""
+    return generate_latest(registry)
+
+
+def serve(registry: CollectorRegistry, *, port: int, address: str = "127.0.0.1") -> tuple[WSGIServer, Thread]:
+    """Serve `/metrics` from a thread: `server.shutdown()` ends it. Port 0 takes a free one (`server.server_port`)."""
+    return start_http_server(port, address, registry)
