@@ -27,7 +27,7 @@ def as_shown(
     isolation: Isolation | NotVendored | None,
 ) -> dict[str, Any]:
     """Everything that the demo shows, as JSON data."""
-    report = result.context.get("write_report") or {}
+    report: dict[str, Any] = result.context.get("write_report") or {}
     unvendored = isolation if isinstance(isolation, NotVendored) else None
     shown = isolation if isinstance(isolation, Isolation) else None
     return {

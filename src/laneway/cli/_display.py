@@ -16,7 +16,7 @@ from rich.text import Text
 
 from laneway._core.events import EventRow
 from laneway.cli._progress import Progress, TaskProgress
-from laneway.cli._screen import clock, errors, is_live, say, seconds, without_controls
+from laneway.cli._screen import clock, counted, errors, is_live, say, seconds, without_controls
 from laneway.ports import Lane
 
 __all__ = ["Display", "LiveDisplay", "PlainDisplay", "display_for", "show_cursor"]
@@ -50,9 +50,9 @@ class Display(Protocol):
         ...
 
 
-def display_for(lanes: Mapping[str, Lane], *, unit: str = "steps") -> Display:
+def display_for(lanes: Mapping[str, Lane]) -> Display:
     """The display that fits where the output goes."""
-    return LiveDisplay(lanes, unit=unit) if is_live() else PlainDisplay(errors(), unit=unit)
+    return LiveDisplay(lanes) if is_live() else PlainDisplay(errors())
 
 
 def show_cursor() -> None:
@@ -64,11 +64,8 @@ def show_cursor() -> None:
 class LiveDisplay:
     """Redraws a few lines in place: one per task, then the whole, then the lanes."""
 
-    def __init__(
-        self, lanes: Mapping[str, Lane], *, unit: str = "steps", console: Console | None = None
-    ) -> None:
+    def __init__(self, lanes: Mapping[str, Lane], console: Console | None = None) -> None:
         self._lanes = lanes
-        self._unit = unit
         self._console = console or errors()
         self._live: Live | None = None
         self._progress: Progress | None = None
@@ -147,7 +144,7 @@ class LiveDisplay:
 
     def _whole(self, progress: Progress) -> Text:
         total = f"{progress.total}" if progress.is_total_known else f"{progress.total}+"
-        parts = [f"{progress.done}/{total} {self._unit}"]
+        parts = [f"{progress.done}/{total} steps"]
         if rate := progress.rate():
             parts.append(f"{rate:.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
         left = progress.left()
@@ -184,9 +181,8 @@ class LiveDisplay:
 class PlainDisplay:
     """One line per task that ends, one every few seconds for long ones; for pipes and logs."""
 
-    def __init__(self, console: Console, *, unit: str = "steps") -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._unit = unit
         self._progress: Progress | None = None
         self._told = time.monotonic()
         self._failures = 0
@@ -199,8 +195,9 @@ class PlainDisplay:
                 self._say(self._done(one))
 
     def _done(self, one: TaskProgress) -> str:
-        count = f" ({one.done} {self._unit})" if one.is_mapped else ""
-        return f"{one.name} {'failed' if one.failed else 'skipped' if one.skipped else 'done'}{count} on the {one.lane} lane"
+        count = f" ({counted(one.done, 'step')})" if one.is_mapped else ""
+        outcome = "failed" if one.failed else "skipped" if one.skipped else "done"
+        return f"{one.name} {outcome}{count} on the {one.lane} lane"
 
     def seen(self, rows: Sequence[EventRow]) -> None:
         progress = self._progress
@@ -227,9 +224,7 @@ class PlainDisplay:
         left = progress.left()
         total = f"{progress.total}" if progress.is_total_known else f"{progress.total}+"
         more = f", {clock(left + 0.5)} left" if left is not None else ""
-        self._say(
-            f"{progress.done}/{total} {self._unit}, {progress.rate():.0f}/s{more}, {progress.failed} failed"
-        )
+        self._say(f"{progress.done}/{total} steps, {progress.rate():.0f}/s{more}, {progress.failed} failed")
 
     def note(self, text: str) -> None:
         self._say(text)

@@ -78,8 +78,8 @@ async def side_by_side(folder: Path) -> Isolation:
         workers = {
             one["unit"]: one for lane in ("interpreter", "process") for one in engine.fleet.describe(lane)
         }
-    sides = []
-    spans = []
+    sides: list[Side] = []
+    spans: list[tuple[float, float]] = []
     for target, results in zip(targets, zip(*rounds, strict=True), strict=True):
         unit = target.unit.name if target.unit is not None else ""
         sides.append(_side(unit, results, int(workers.get(unit, {}).get("pid", 0))))

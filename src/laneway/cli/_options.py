@@ -95,15 +95,16 @@ def _document(text: str) -> dict[str, Any]:
                 advice="Check its path.",
             ) from error
     try:
-        found = msgspec.json.decode(raw)
+        found: Any = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         advice = """Quote it for the shell: --context '{"name": "value"}'."""
         raise JsonUnreadable(setting=source, expected="JSON", reason=str(error), advice=advice) from error
-    if not isinstance(found, dict):
+    kind = _KINDS.get(found.__class__, "an object")
+    if kind != "an object":
         raise JsonUnreadable(
             setting=source,
             expected="a JSON object",
-            reason=f"it is {_KINDS.get(type(found), 'something else')}",
+            reason=f"it is {kind}",
             advice='Give keys and values: {"name": "value"}.',
         )
     return found

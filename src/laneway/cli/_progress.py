@@ -67,6 +67,7 @@ class Progress:
         }
         self.kept = 0
         self._samples: deque[tuple[float, int]] = deque()
+        self._counted: set[tuple[str, int]] = set()
         for (task, item), row in list(driver.state.rows.items()):
             if row.status in ("succeeded", "failed", "skipped"):
                 self._count(task, item, row.status)
@@ -125,6 +126,9 @@ class Progress:
                 counted.ended = step.started + step.duration
 
     def _count(self, task: str, item: int, status: str) -> None:
+        if (task, item) in self._counted:  # the driver had it before its event was told
+            return
+        self._counted.add((task, item))
         counted = self.tasks[task]
         if item == NO_ITEM and counted.is_mapped:
             counted.is_over = True

@@ -183,7 +183,7 @@ def _settings(environment: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def _parts() -> list[dict[str, str]]:
-    found = []
+    found: list[dict[str, str]] = []
     for name, (module, purpose, how) in _PARTS.items():
         is_there = find_spec(module) is not None
         found.append(

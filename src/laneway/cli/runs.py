@@ -145,7 +145,7 @@ def _event_line(event: Any) -> Text:
     what, _, verb = event.kind.partition("_")
     moment = time.strftime("%H:%M:%S", time.localtime(event.at))
     name = "run" if what == "run" else event.task if event.item is None else f"{event.task}[{event.item}]"
-    error = event.data.get("error") or {}
+    error: dict[str, Any] = event.data.get("error") or {}
     more = f": {error.get('type', '')}: {error.get('message', '')}" if error else ""
     style = {"failed": "red", "succeeded": "green", "retrying": "yellow"}.get(verb, "")
     return Text.assemble(
