@@ -356,9 +356,7 @@ def run(
         async with Engine(store, **options) as engine:
             return await engine.run(workflow, context, key=key, check=check)
 
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _in_a_loop():
         return asyncio.run(whole())
     outcome: list[RunResult] = []
     failure: list[BaseException] = []
@@ -375,6 +373,14 @@ def run(
     if failure:
         raise failure[0]
     return outcome[0]
+
+
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _encoded(context: Mapping[str, Any] | None) -> bytes:

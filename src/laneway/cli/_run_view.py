@@ -131,7 +131,7 @@ def _show_failures(steps: list[StepResult]) -> None:
     console = screen.output()
     failed = [step for step in steps if step.status == "failed" and step.error is not None]
     for step in failed[:_TRACEBACKS]:
-        error = step.error or {}
+        error: dict[str, Any] = step.error or {}
         name = step.task if step.key is None else f"{step.task}[{step.key}]"
         console.print()
         console.print(
@@ -140,7 +140,7 @@ def _show_failures(steps: list[StepResult]) -> None:
         text = error.get("traceback") or f"{error.get('type', '')}: {error.get('message', '')}"
         console.print(Text(screen.without_controls(str(text).rstrip())), soft_wrap=True)
         for attempt in step.attempts[:-1]:
-            earlier = attempt.error or {}
+            earlier: dict[str, Any] = attempt.error or {}
             said = f"{earlier.get('type', '')}: {earlier.get('message', '')}" if earlier else attempt.status
             console.print(
                 Text(f"  attempt {attempt.number} before: {screen.without_controls(said)}"), soft_wrap=True

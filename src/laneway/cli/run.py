@@ -65,6 +65,7 @@ def run(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
     kept = screen.keep_stdout_for_result() if as_json else None
     ended = asyncio.run(_run(options, context))
     if ended is None:
+        screen.errors().print("stopped before the run began")
         ctx.exit(CANCELLED)
     if kept is not None:
         screen.print_json(ended.result.as_json(), to=kept)
@@ -143,7 +144,7 @@ def show_context(context: dict[str, Any]) -> None:
 def show_failure(result: RunResult) -> None:
     """On standard error: which task, what it said, and the traceback from where it ran."""
     console = screen.errors()
-    error = result.error or {}
+    error: dict[str, Any] = result.error or {}
     task = error.get("task", "?")
     where = task if error.get("key") is None else f"{task}[{error['key']}]"
     kind = error.get("kind", "other")

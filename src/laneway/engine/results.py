@@ -9,7 +9,31 @@ import msgspec
 from laneway._core.errors import RunFailed
 from laneway._core.records import NO_ITEM, StepRow
 
-__all__ = ["Attempt", "RunResult", "StepResult", "result_of"]
+__all__ = ["Attempt", "Failed", "RunResult", "StepResult", "result_of"]
+
+
+class Failed(dict[str, Any]):
+    """What went wrong, as JSON data whose keys are attributes too: `error.kind` is `error["kind"]`.
+
+    `kind` is one of `laneway._core.failures.KINDS`, `type` the exception's type, `message` its text, `traceback` the
+    whole remote traceback with source lines; `notes`, `cause` and `context` are there where the exception had them.
+    The error of a run also has `task` and, for a mapped task, `key`.
+    """
+
+    __slots__ = ()
+
+    task: str
+    key: int | None
+    kind: str
+    type: str
+    message: str
+    traceback: str
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"this error has no {name!r}; it has {', '.join(self)}") from None
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -22,7 +46,7 @@ class Attempt(msgspec.Struct, frozen=True):
     started: float
     ended: float
     stopped_by: str = ""
-    error: dict[str, Any] | None = None
+    error: Failed | None = None
 
 
 class StepResult(msgspec.Struct, frozen=True):
@@ -33,7 +57,7 @@ class StepResult(msgspec.Struct, frozen=True):
     status: str
     lane: str
     attempts: list[Attempt]
-    error: dict[str, Any] | None = None
+    error: Failed | None = None
     stopped_by: str = ""
     output: str = ""
 
@@ -57,7 +81,7 @@ class RunResult:
         workflow: str,
         status: str,
         context: bytes,
-        error: dict[str, Any] | None,
+        error: Failed | None,
         rows: Iterable[StepRow],
         kept: int = 0,
     ) -> None:
@@ -125,13 +149,22 @@ class RunResult:
         return f"RunResult(id={self.id!r}, workflow={self.workflow!r}, status={self.status!r})"
 
 
+def _failed(error: bytes | None) -> Failed | None:
+    return None if error is None else Failed(msgspec.json.decode(error, type=dict[str, Any]))
+
+
+def _from_json(kind: type, value: Any) -> Any:
+    return kind(value)
+
+
+_attempts = msgspec.json.Decoder(list[Attempt], dec_hook=_from_json)
 _STATUS_TEXT = {"failed": "failed", "cancelled": "was cancelled"}
 
 
 def step_of(row: StepRow) -> StepResult:
     """A step's row as a record for people."""
-    earlier = [] if row.attempts is None else msgspec.json.decode(row.attempts, type=list[Attempt])
-    error = None if row.error is None else msgspec.json.decode(row.error, type=dict[str, Any])
+    earlier = [] if row.attempts is None else _attempts.decode(row.attempts)
+    error = _failed(row.error)
     attempts = earlier
     if row.attempt > len(earlier) and row.started:
         latest = Attempt(
@@ -167,5 +200,4 @@ def result_of(
     kept: int,
 ) -> RunResult:
     """Build the result from what the store or the driver has."""
-    decoded = None if error is None else msgspec.json.decode(error, type=dict[str, Any])
-    return RunResult(str(UUID(bytes=run)), workflow, status, context, decoded, rows.values(), kept)
+    return RunResult(str(UUID(bytes=run)), workflow, status, context, _failed(error), rows.values(), kept)

@@ -60,7 +60,9 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Ru
         stack = AsyncExitStack()
         engines = {
             "memory": runner.run(stack.enter_async_context(Engine("memory://", workers=1))),
-            "sqlite": runner.run(stack.enter_async_context(Engine(f"sqlite:///{folder}/laneway.db", workers=1))),
+            "sqlite": runner.run(
+                stack.enter_async_context(Engine(f"sqlite:///{folder}/laneway.db", workers=1))
+            ),
         }
         yield runner, engines
         runner.run(stack.aclose())

@@ -1,6 +1,7 @@
 """Whole runs through the public names, on every store that needs no server."""
 
 import asyncio
+import json
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
@@ -378,3 +379,27 @@ async def test_a_deep_chain_needs_no_deep_stack(engine: Engine) -> None:
 
     result = await engine.run(Workflow("deep", [link(number) for number in range(600)]), {})
     assert result.context["n"] == 600
+
+
+async def test_errors_are_read_as_attributes_and_as_json(engine: Engine) -> None:
+    @task(retries=1)
+    async def fails() -> None:
+        raise TypeError("no")
+
+    result = await engine.run(Workflow("fails", [fails]), {}, check=False)
+    assert result.error is not None
+    assert (result.error.task, result.error.kind, result.error["message"]) == ("fails", "type_error", "no")
+    first = result.steps[0].attempts[0].error
+    assert first is not None
+    assert first.kind == "type_error"
+    assert json.loads(json.dumps(result.as_json()))["steps"][0]["error"]["type"] == "TypeError"
+
+
+def test_the_front_door_adds_nothing_to_a_failure() -> None:
+    @task
+    async def fails() -> None:
+        raise ValueError("no")
+
+    result = laneway.run(Workflow("fails", [fails]), {}, check=False)
+    assert result.error is not None
+    assert "During handling" not in result.error.traceback
