@@ -14,6 +14,8 @@ import click
 from laneway import __version__
 from laneway._core.errors import LanewayError
 from laneway.cli._errors import CANCELLED, FAILED, report, status_for
+from laneway.cli._logging import log_as_asked
+from laneway.settings import settings_from
 
 __all__ = ["COMMANDS", "laneway", "main"]
 
@@ -34,6 +36,8 @@ COMMANDS = {
         "laneway.cli.tasks:tasks", "Show a workflow's tasks, with the lane of each and why.", "Start"
     ),
     "runs": _Entry("laneway.cli.runs:runs", "List, show, watch and cancel runs.", "Look"),
+    "ps": _Entry("laneway.cli.ps:ps", "Show what running engines do now.", "Look"),
+    "audit": _Entry("laneway.cli.audit:audit", "Verify and show the audit log.", "Look"),
     "doctor": _Entry("laneway.cli.doctor:doctor", "Show what this Python and this machine can do.", "Look"),
     "package": _Entry(
         "laneway.cli.package:package_group", "Make, build, verify and inspect packages.", "Packages"
@@ -136,6 +140,7 @@ def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 )
 def laneway() -> None:
     """Laneway: an embedded, durable workflow engine for Python 3.14 and later."""
+    log_as_asked(settings_from())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -241,8 +241,8 @@ class Driver:
             self._pumping = False
 
     def _launch(self, index: int, coroutine: Coroutine[Any, Any, None]) -> None:
-        name = self.plan.names[index]
-        task = aio.create_task(coroutine, name=name, metadata=self._metadata(index)[0], eager_start=True)
+        about = self._metadata(index)[0]
+        task = aio.create_task(coroutine, name=about.task_name(), metadata=about, eager_start=True)
         if not task.done():
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
