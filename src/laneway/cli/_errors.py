@@ -1,6 +1,5 @@
 """How errors reach the user: one message on standard error, and the exit status that scripts can rely on."""
 
-import sys
 import traceback
 
 import click
@@ -35,7 +34,10 @@ def report(error: BaseException, *, debug: bool) -> None:
             f"laneway: {error}  [{error.code}]" if "\n" not in str(error) else f"laneway: {error}", err=True
         )
         return
-    sys.stderr.flush()
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"laneway: {place}{error.strerror}", err=True)
+        return
     click.echo(
         f"laneway: unexpected {type(error).__name__}: {error}. This is a bug in Laneway or in a plug-in; "
         "`laneway --debug ...` shows where.",

@@ -46,13 +46,18 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    async def unless_asked[T](self, work: Coroutine[Any, Any, T]) -> T | None:
-        """What the work gives; None if it was asked to stop before the work took the asking into its own hands."""
+    async def unless_asked[T](self, work: Coroutine[Any, Any, T], *, within: bool = False) -> T | None:
+        """What the work gives; None if it was asked to stop before that, or before the work set `handled`.
+
+        Args:
+            work: what to wait for.
+            within: True for a part of work that has set `handled` already.
+        """
         working = aio.create_task(work, name="command")
         asked = aio.create_task(self.asked.wait(), name="interrupt")
         await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()
-        if not working.done() and not self.handled:
+        if not working.done() and (within or not self.handled):
             working.cancel()
             with suppress(asyncio.CancelledError):
                 return await working

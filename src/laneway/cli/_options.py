@@ -107,7 +107,7 @@ def _document(text: str) -> dict[str, Any]:
             reason=f"it is {kind}",
             advice='Give keys and values: {"name": "value"}.',
         )
-    return found
+    return msgspec.convert(found, dict[str, Any])
 
 
 _KINDS = {

@@ -89,6 +89,7 @@ async def _shown(root: Path, options: dict[str, Any]) -> int:
     with Interrupts() as interrupts:
         audit = await interrupts.unless_asked(_audit(root, options, interrupts))
         if audit is None:
+            screen.errors().print("stopped; the same command goes on")
             return CANCELLED
         result = audit.ended.result
         if result.status == "interrupted":
@@ -98,6 +99,8 @@ async def _shown(root: Path, options: dict[str, Any]) -> int:
             show_failure(result)
             return status_of(result.status)
         show_audit(result, audit.comparison, seconds_by_lane(result), store=options["store"])
+        if interrupts.asked.is_set():
+            return CANCELLED
         if options["no_isolation"]:
             return SUCCEEDED
         interrupts.handled = False
@@ -155,9 +158,8 @@ async def _audit(root: Path, options: dict[str, Any], interrupts: Interrupts) ->
         )
     comparison = None
     if ended.result.status == "succeeded":
-        interrupts.handled = False
         _say_measuring(display)
-        comparison = await compared(package, ended.result, since=since)
+        comparison = await interrupts.unless_asked(compared(package, ended.result, since=since), within=True)
     return _Audit(ended, kept, comparison)
 
 
