@@ -202,11 +202,12 @@ class Engine:
             )
         chosen = self.durability if durability is None else durability_from("durability", durability)
         runnable = self.runnable(await self.load(workflow) if isinstance(workflow, str) else workflow)
-        about = aio.current_metadata()
-        tags = {"correlation_id": about.correlation_id} if about is not None and about.correlation_id else {}
+        tags = self._observation.tags(runnable.plan.workflow.name)
         record, driver = await runs.start(
             runnable, encoded, key=key, wait=wait, deferred=chosen == "exit", tags=tags
         )
+        if not record.is_new:
+            self._observation.not_begun(tags)
         return RunHandle(_text(record.run), around, runs, driver, is_new=record.is_new)
 
     async def resume(self, run: str, workflow: Workflow | Target | str) -> RunHandle:

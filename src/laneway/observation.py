@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from laneway import __version__
+from laneway import __version__, aio
 from laneway.engine.dispatch import Driver
 from laneway.engine.runs import Runs
 from laneway.engine.surroundings import Surroundings
@@ -93,6 +93,19 @@ class Observation:
         """Put an entry into the audit log, if there is one."""
         if self._trail is not None:
             self._trail.note(what, **more)
+
+    def tags(self, workflow: str) -> dict[str, str]:
+        """What is recorded with a new run: the correlation id of whoever asks for it, and what observers add."""
+        about = aio.current_metadata()
+        found = {"correlation_id": about.correlation_id} if about is not None and about.correlation_id else {}
+        for observer in () if self._around is None else self._around.observers:
+            found.update(observer.new_run(workflow))
+        return found
+
+    def not_begun(self, tags: Mapping[str, str]) -> None:
+        """Nothing came of what `tags` was asked for."""
+        for observer in () if self._around is None else self._around.observers:
+            observer.not_begun(tags)
 
     def _tell(self) -> None:
         if self._around is None:

@@ -343,6 +343,13 @@ class Observer:
     All methods are called on the engine's loop, must be quick and must not raise.
     """
 
+    def new_run(self, workflow: str) -> Mapping[str, str]:
+        """A run is asked for. What is returned is recorded with it, as tags."""
+        return {}
+
+    def not_begun(self, tags: Mapping[str, str]) -> None:
+        """The run that was asked for with those tags was refused, or was there already."""
+
     def run_started(self, run: LiveRun, *, taken_over: bool) -> None:
         """A run is driven from now on: a new one, or one that was taken up again."""
 
