@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from laneway.app import Engine, run
     from laneway.authoring import AttemptStopped, Workflow, cancelled, task
     from laneway.engine.handle import RunHandle
+    from laneway.engine.pools import Pool
     from laneway.engine.results import RunResult
     from laneway.engine.scheduler import Scheduler
+    from laneway.suspension import defer, sleep_until, wait_for_signal
 
 __version__ = "0.1.0"
 
@@ -43,6 +45,7 @@ __all__ = [
     "LanewayError",
     "PackageError",
     "PlanError",
+    "Pool",
     "RunFailed",
     "RunHandle",
     "RunResult",
@@ -53,8 +56,11 @@ __all__ = [
     "WorkflowInvalid",
     "WorkflowSpec",
     "cancelled",
+    "defer",
     "run",
+    "sleep_until",
     "task",
+    "wait_for_signal",
 ]
 
 _HOMES = {
@@ -74,8 +80,10 @@ _HOMES = {
     "laneway.app": ("Engine", "run"),
     "laneway.authoring": ("AttemptStopped", "Workflow", "cancelled", "task"),
     "laneway.engine.handle": ("RunHandle",),
+    "laneway.engine.pools": ("Pool",),
     "laneway.engine.results": ("RunResult",),
     "laneway.engine.scheduler": ("Scheduler",),
+    "laneway.suspension": ("defer", "sleep_until", "wait_for_signal"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID, uuid7
@@ -18,10 +18,12 @@ from laneway.assembly import Assembly
 from laneway.authoring import Workflow
 from laneway.engine.dispatch import Driver
 from laneway.engine.handle import RunHandle, stored_result
+from laneway.engine.pools import Pool
 from laneway.engine.results import RunResult
 from laneway.engine.runs import LEASE, Runnable, Runs
 from laneway.engine.surroundings import Surroundings
 from laneway.engine.target import Target
+from laneway.engine.traffic import Traffic
 from laneway.lanes._fleet import Fleet
 from laneway.observation import Observation
 from laneway.ports import EngineCard, Lane, Observer, Store, Unit
@@ -59,6 +61,10 @@ class Engine:
         grace: seconds that running steps may go on when the engine closes.
         interpreters: False runs the interpreter lane on worker processes.
         lease: seconds this engine may be silent before others take its runs over.
+        pools: what tasks may name by `@task(pool=...)`.
+        limits: how many at once, such as `{"workflow:nightly": 1, "key:tenant": 4, "lane:process": 2}`;
+            `package:NAME` and `task:ID` as well.
+        fair_by: a context key; where runs and steps wait, those of its different values take turns.
         audit: folder of an audit log; by default what LANEWAY_AUDIT says.
         capture: keep what tasks of this process print with their attempts, as workers do.
 
@@ -75,6 +81,9 @@ class Engine:
         grace: float | None = None,
         interpreters: bool | None = None,
         lease: float = LEASE,
+        pools: Iterable[Pool] = (),
+        limits: Mapping[str, int] | None = None,
+        fair_by: str | None = None,
         audit: str | None = None,
         capture: bool = True,
     ) -> None:
@@ -95,7 +104,8 @@ class Engine:
         self._around: Surroundings | None = None
         self._runs: Runs | None = None
         self._factory: aio.TaskFactoryInstallation | None = None
-        self._assembly = Assembly({})
+        self._traffic = Traffic(pools=pools, limits=limits, fair_by=fair_by, workers=self.fleet.size)
+        self._assembly = Assembly({}, self._traffic)
         self._scheduler: Scheduler | None = None
 
     # ---- life
@@ -103,9 +113,9 @@ class Engine:
     async def __aenter__(self) -> Self:
         card = here(str(uuid7()))
         self.lanes = {name: make(self.fleet) for name, make in lane_factories().items()}
-        self._assembly = Assembly(self.lanes)
+        self._assembly = Assembly(self.lanes, self._traffic)
         around = Surroundings(self.store, self.lanes)
-        runs = Runs(around, card, max_runs=self._max_runs, lease=self._lease)
+        runs = Runs(around, card, max_runs=self._max_runs, lease=self._lease, traffic=self._traffic)
         await runs.open()
         try:
             for lane in self.lanes.values():
@@ -162,6 +172,7 @@ class Engine:
         key: str | None = None,
         check: bool = True,
         durability: str | None = None,
+        priority: int = 0,
     ) -> RunResult:
         """Run a workflow to its end.
 
@@ -171,13 +182,14 @@ class Engine:
             key: idempotency key. A second call with it gives the first run's result, or goes on with that run.
             check: raise RunFailed for a run that failed or was cancelled; False returns its result.
             durability: for this run, instead of the engine's.
+            priority: higher goes first wherever runs and steps wait.
 
         Raises:
             WorkflowInvalid: all mistakes of the workflow, before anything runs.
             JsonInvalid: the context holds what JSON cannot.
             RunFailed: see `check`.
         """
-        handle = await self.start(workflow, context, key=key, durability=durability)
+        handle = await self.start(workflow, context, key=key, durability=durability, priority=priority)
         return await handle.result(check=check)
 
     async def start(
@@ -188,11 +200,12 @@ class Engine:
         key: str | None = None,
         wait: bool = True,
         durability: str | None = None,
+        priority: int = 0,
     ) -> RunHandle:
         """Start a run and return its handle once the run is recorded.
 
         Raises:
-            Backpressure: `wait` is False and the engine holds `max_runs` runs.
+            Backpressure: `wait` is False and there is no room: the engine holds `max_runs` runs, or a limit is reached.
         """
         runs, around = self._open()
         encoded = _encoded(context)
@@ -204,7 +217,7 @@ class Engine:
         runnable = self.runnable(await self.load(workflow) if isinstance(workflow, str) else workflow)
         tags = self._observation.tags(runnable.plan.workflow.name)
         record, driver = await runs.start(
-            runnable, encoded, key=key, wait=wait, deferred=chosen == "exit", tags=tags
+            runnable, encoded, key=key, wait=wait, deferred=chosen == "exit", tags=tags, priority=priority
         )
         if not record.is_new:
             self._observation.not_begun(tags)

@@ -15,6 +15,7 @@ from laneway._core.plan import Plan, plan_of
 from laneway.authoring import Workflow
 from laneway.engine.runs import Runnable
 from laneway.engine.target import Target
+from laneway.engine.traffic import Traffic
 from laneway.ports import Lane, Unit
 
 __all__ = ["Assembly"]
@@ -23,8 +24,9 @@ __all__ = ["Assembly"]
 class Assembly:
     """Plans workflows for one engine's lanes; a `Workflow` is planned once."""
 
-    def __init__(self, lanes: Mapping[str, Lane]) -> None:
+    def __init__(self, lanes: Mapping[str, Lane], traffic: Traffic | None = None) -> None:
         self._lanes = lanes
+        self._traffic = Traffic() if traffic is None else traffic
         self._known: WeakKeyDictionary[Workflow, Runnable] = WeakKeyDictionary()
 
     def runnable(self, workflow: Workflow | Target) -> Runnable:
@@ -62,12 +64,16 @@ class Assembly:
             problems += error.problems
         choices = {one.id: self.choice(one, units[one.id]) for one in spec.tasks}
         problems += [one.refused for one in choices.values() if one.refused and one.lane in self._lanes]
+        problems += [one for task in spec.tasks if (one := self._traffic.problem_with(task)) is not None]
         if problems or plan is None:
             raise WorkflowInvalid(workflow=spec.name, problems=problems)
         return Runnable(
             plan,
             tuple(units[one.id] for one in plan.tasks),
-            tuple(self._lanes[choices[one.id].lane] for one in plan.tasks),
+            tuple(
+                self._traffic.through(one, units[one.id], self._lanes[choices[one.id].lane])
+                for one in plan.tasks
+            ),
             reference,
             msgspec.json.encode({one.id: one.fingerprint for one in plan.tasks}),
         )

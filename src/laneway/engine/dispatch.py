@@ -56,6 +56,8 @@ class Driver:
         self.plan: Plan = state.plan
         self.correlation_id = correlation_id or text_id
         self.tags = tags
+        self.priority = 0
+        """Of the run; adds to that of its tasks wherever steps wait."""
         self.end: RunEnd | None = None
         self.kept = sum(1 for row in state.rows.values() if row.status == "succeeded") if state.rows else 0
         self.status: str | None = None

@@ -15,8 +15,10 @@ from laneway._core.plan import Plan, check_context
 from laneway._core.records import ENDED, NO_ITEM, RunEnd, RunRecord, SavedRun, Submission, Transition
 from laneway._core.transitions import RunState, restored
 from laneway.engine.dispatch import Driver
+from laneway.engine.gates import Gate
 from laneway.engine.results import RunResult, result_of
 from laneway.engine.surroundings import Surroundings, log
+from laneway.engine.traffic import Traffic
 from laneway.ports import EngineCard, Lane, Unit
 
 __all__ = ["LEASE", "Runnable", "Runs"]
@@ -42,15 +44,24 @@ class Runs:
         around: store, lanes, time.
         card: this engine as others see it.
         max_runs: how many runs may be live at once.
+        traffic: who may go on.
     """
 
     def __init__(
-        self, around: Surroundings, card: EngineCard, *, max_runs: int, lease: float = LEASE
+        self,
+        around: Surroundings,
+        card: EngineCard,
+        *,
+        max_runs: int,
+        lease: float = LEASE,
+        traffic: Traffic | None = None,
     ) -> None:
         self.live: dict[str, Driver] = {}
         self._around = around
         self._card = card
-        self._room = asyncio.Semaphore(max_runs)
+        self._room = Gate(max_runs)
+        self._traffic = Traffic() if traffic is None else traffic
+        self._traffic.live = self.live
         self._max_runs = max_runs
         self._lease = lease
         self._loop = asyncio.get_running_loop()
@@ -71,6 +82,7 @@ class Runs:
         wait: bool = True,
         deferred: bool = False,
         tags: Mapping[str, str] = {},
+        priority: int = 0,
     ) -> tuple[RunRecord, Driver | None]:
         """Record a run and begin it. With a known key: the run that has it, adopted if nobody drives it.
 
@@ -83,7 +95,36 @@ class Runs:
                 observer.crowded(refused=not wait)
         if self._room.locked() and not wait:
             raise Backpressure(waiting=len(self.live), limit=self._max_runs)
-        await self._room.acquire()
+        traffic = self._traffic
+        if traffic.run_limits is None:
+            await self._room.acquire(priority=priority, key=traffic.fair_key(values))
+            return await self._started(runnable, context, values, key, deferred, tags, priority)
+        leave = await traffic.run_limits.enter(
+            runnable.plan.workflow.name, values, wait=wait, priority=priority
+        )
+        try:
+            await self._room.acquire(priority=priority, key=traffic.fair_key(values))
+            record, driver = await self._started(runnable, context, values, key, deferred, tags, priority)
+        except BaseException:
+            leave()
+            raise
+        if driver is None or driver.status is not None:
+            leave()
+        else:
+            driver.on_close.append(leave)
+        return record, driver
+
+    async def _started(
+        self,
+        runnable: Runnable,
+        context: bytes,
+        values: dict[str, bytes],
+        key: str | None,
+        deferred: bool,
+        tags: Mapping[str, str],
+        priority: int,
+    ) -> tuple[RunRecord, Driver | None]:
+        """Record a run that there is room for, and begin it."""
         run = uuid7().bytes
         submission = Submission(
             run,
@@ -94,6 +135,7 @@ class Runs:
             key,
             self._around.now(),
             runnable.fingerprints,
+            priority=priority,
             tags=tags,
         )
         if key is None:
@@ -103,6 +145,7 @@ class Runs:
             if not record.is_new:
                 return record, await self._joined(record, runnable)
             driver = self._drive(run, RunState(runnable.plan, values), runnable, deferred=deferred, tags=tags)
+            driver.priority = priority
         except BaseException:
             self._room.release()
             raise
@@ -118,6 +161,7 @@ class Runs:
         """
         state = RunState(runnable.plan, values)
         driver = self._drive(submission.run, state, runnable, deferred=deferred, tags=submission.tags)
+        driver.priority = submission.priority
         recording = aio.create_task(self._submitted(submission), name="record run", eager_start=True)
         driver.begin(state.first())
         try:
@@ -168,6 +212,7 @@ class Runs:
     def _adopt(self, saved: SavedRun, runnable: Runnable) -> Driver:
         state, ready = restored(runnable.plan, decode_object(saved.record.context), saved.steps)
         driver = self._drive(saved.record.run, state, runnable, tags=saved.record.tags, taken_over=True)
+        driver.priority = saved.record.priority
         driver.begin(ready)
         return driver
 
