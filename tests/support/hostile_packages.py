@@ -257,8 +257,9 @@ def bomb_cases() -> Iterator[Case]:
     large = entry("laneway.toml", MANIFEST + b"#" * (300 << 10))
     yield Case("manifest bomb", "head-size", packed(large))
     zeros = 96 << 20
-    bomb = {"src/zeros.bin": _line("src/zeros.bin", size=str(zeros))}
-    tar = head({}, record=_record(*bomb.values())) + header_of("src/zeros.bin", zeros)
+    lines = (_line("src/shop_tasks.py", b"x = 1\n"), _line("src/zeros.bin", size=str(zeros)))
+    tar = head({}, record=_record(*lines)) + entry("src/shop_tasks.py", b"x = 1\n")
+    tar += header_of("src/zeros.bin", zeros)
     yield Case("ratio bomb", "ratio", zstd.compress(tar + b"\0" * (zeros + 1024), 3))
     yield Case("zeros after the end", "ratio", zstd.compress(head({}) + b"\0" * zeros, 3))
     window = {

@@ -42,6 +42,14 @@ COMMANDS = {
     "package": _Entry(
         "laneway.cli.package:package_group", "Make, build, verify and inspect packages.", "Packages"
     ),
+    "watch": _Entry(
+        "laneway.cli.watch:watch", "Load and run a package again whenever its files change.", "Packages"
+    ),
+    "compat": _Entry(
+        "laneway.cli.compat:compat",
+        "Probe what dependencies do in isolated interpreters and without the GIL.",
+        "Look",
+    ),
     "completion": _Entry(
         "laneway.cli.completion:completion", "Print the completion script for a shell.", "Set up"
     ),

@@ -1,17 +1,18 @@
 """`laneway package`: make, vendor, build, sign, verify, look into, install and remove packages."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import msgspec
+import rich_click as click
 
 from laneway._core.errors import PackageError, PackageUnreadable
 from laneway._core.model import TaskSpec
 from laneway.app import Engine
+from laneway.cli import _screen as screen
+from laneway.cli._options import json_option as _as_json
 from laneway.cli._package_text import inspection_lines, size_text
 from laneway.packages import Package, Trust, build_archive, open_package, verify_archive
 from laneway.packages._record import SIGNATURE_NAME, record_text
@@ -34,7 +35,6 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _ANY = click.Path(path_type=Path)
 
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 _trust_keys = click.option(
     "--trust",
     "keys",
@@ -280,7 +280,10 @@ def remove(package: str, wait_seconds: float, shelf: Path | None, cache: Path | 
 
 
 def _show(record: dict[str, Any], lines: Sequence[str], as_json: bool) -> None:
-    click.echo(json.dumps(record, indent=2, ensure_ascii=False) if as_json else "\n".join(lines))
+    if as_json:
+        screen.print_json(record)
+    else:
+        click.echo(screen.without_controls("\n".join(lines)))
 
 
 def _inspection(package: Package, *, no_import: bool) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """A package as a folder: opened, checked and hashed."""
 
 import platform
-import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from laneway.packages.signing import Trust, verdict_of
 __all__ = ["check_layout", "is_package_folder", "open_folder"]
 
 _MOST_SIGNATURE_BYTES = 64 * 1024
+_SHOWN_DEPTH = 2
 
 
 def is_package_folder(path: Path) -> bool:
@@ -48,8 +48,8 @@ def open_folder(path: Path, trust: Trust | None = None) -> Package:
         raise PackageUnreadable(package=shown, reason=reason, advice="Check its permissions") from error
     manifest = read_manifest(content, source=f"{shown}/{MANIFEST_NAME}")
     check_python(manifest, platform.python_version())
-    check_layout(root, manifest)
     files = files_of(root, shown)
+    check_layout({one.path for one in files}, manifest)
     verdict = verdict_of(shown, record_text(files).encode(), _signature(root), trust or Trust())
     return Package(
         manifest=manifest, root=root, content_hash=content_hash(files), files=files, signature=verdict
@@ -63,42 +63,46 @@ def _signature(root: Path) -> bytes:
         return b""
 
 
-def check_layout(root: Path, manifest: Manifest) -> None:
-    """Refuse a package whose `src/` or entry module is missing, or that would hide Laneway from its own tasks.
+def check_layout(paths: Collection[str], manifest: Manifest) -> None:
+    """Refuse a package whose code or entry module is missing, or that would hide Laneway from its own tasks.
+
+    Args:
+        paths: its files, relative, with forward slashes.
+        manifest: what names the entry module.
 
     Raises:
         PackageUnreadable: with what is missing and the nearest that is there.
     """
     label = f"{manifest.name} {manifest.version}"
-    source = root / "src"
-    if not source.is_dir():
-        advice = f"Put the code into {str(source)!r}"
-        raise PackageUnreadable(package=label, reason="there is no folder src/", advice=advice)
+    if not any(path.startswith("src/") for path in paths):
+        reason = "there is no folder src/ with code in it"
+        raise PackageUnreadable(
+            package=label, reason=reason, advice="Put the code into src/, beside laneway.toml"
+        )
     for top in ("src", "vendor"):
-        if (root / top / "laneway").exists() or (root / top / "laneway.py").exists():
+        hiding = (f"{top}/laneway.py", f"{top}/laneway/")
+        if any(path.startswith(hiding) for path in paths):
             reason = f"{top}/laneway would hide Laneway from the package's tasks"
             raise PackageUnreadable(package=label, reason=reason, advice="Rename or remove it")
-    if not _module_file(source, manifest.entry_module):
-        modules = sorted(_modules(source))
+    place = f"src/{manifest.entry_module.replace('.', '/')}"
+    if f"{place}.py" not in paths and f"{place}/__init__.py" not in paths:
+        modules = sorted(_modules(paths))
         near = get_close_matches(manifest.entry_module, modules, 1, 0.5)
-        there = f"there are {', '.join(modules[:10])}" if modules else "src/ has no modules"
+        there = f"there are {', '.join(modules[:10])}" if modules else "there are no modules"
         advice = f"Did you mean {near[0]!r}? Set entry_module in laneway.toml" if near else f"In src/ {there}"
         reason = f"the entry module {manifest.entry_module!r} is not in src/"
         raise PackageUnreadable(package=label, reason=reason, advice=advice)
 
 
-def _module_file(source: Path, module: str) -> bool:
-    target = source.joinpath(*module.split("."))
-    return target.with_name(f"{target.name}.py").is_file() or (target / "__init__.py").is_file()
-
-
-def _modules(source: Path) -> Iterator[str]:
-    """Importable names in `source`, two levels deep."""
-    for path in sorted(source.glob("*.py")) + sorted(source.glob("*/*.py")):
-        parts = path.relative_to(source).with_suffix("").parts
+def _modules(paths: Iterable[str]) -> Iterator[str]:
+    """Importable names in `src/`, two levels deep."""
+    for path in paths:
+        parts = path.removesuffix(".py").split("/")[1:]
+        if not path.startswith("src/") or not path.endswith(".py") or len(parts) > _SHOWN_DEPTH:
+            continue
         if parts[-1] == "__init__":
             parts = parts[:-1]
-        if parts and all(unicodedata.normalize("NFC", part).isidentifier() for part in parts):
+        if parts and all(part.isidentifier() for part in parts):
             yield ".".join(parts)
 
 

@@ -6,7 +6,6 @@ import platform
 import shutil
 from pathlib import Path
 
-from laneway._core.errors import PackageUnreadable
 from laneway.packages.archive import ArchiveHead
 from laneway.packages.cache import PackageCache
 from laneway.packages.folder import check_layout, open_folder
@@ -83,13 +82,9 @@ def _open_archive(path: Path, cache: PackageCache, trust: Trust) -> Package:
     def check(head: ArchiveHead) -> None:
         verdicts.append(verdict_of(str(path), head.record, head.signature, trust))
         check_python(head.manifest, platform.python_version())
+        check_layout({one.path for one in head.files}, head.manifest)
 
     head, hold = cache.take(path, check)
-    try:
-        check_layout(hold.root, head.manifest)
-    except PackageUnreadable:
-        hold.close()
-        raise
     if not trust.allow_unsigned:
         _forget_byte_code(hold.root)
     return Package(

@@ -186,6 +186,8 @@ def _complaint(shape: Shape, value: Any) -> str | None:
             return "must not be empty"
         if len(value) > shape.most:
             return f"must have at most {shape.most} characters, this has {len(value):,}"
+        if not value.isprintable():
+            return f"has characters that cannot be printed: {_shown(value)}"
         if shape.pattern and not re.fullmatch(shape.pattern, value):
             return f"must be {shape.what}, not {_shown(value)}"
         return shape.test(value) if shape.test else None

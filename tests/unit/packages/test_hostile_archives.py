@@ -161,6 +161,7 @@ def test_package_that_hides_laneway_is_refused(around: Path) -> None:
     (around / "evil.lane").write_bytes(hostile.archive(files))
     with pytest.raises(PackageUnreadable, match="would hide Laneway"):
         open_package(around / "evil.lane", cache=PackageCache(around / "cache"))
+    assert _left(around / "cache") == []
 
 
 def test_disk_that_fills_during_extraction_leaves_nothing(around: Path) -> None:
