@@ -227,7 +227,7 @@ class Fleet:
             workers,
             sum(len(pool.waiting) for pool in pools) + sum(int(worker["queued"]) for worker in workers),
             sum(1 for worker in workers if worker["state"] == "running"),
-            0,
+            sum(pool.quarantined() for pool in pools),
             sum(pool.restarts for pool in pools),
         )
 

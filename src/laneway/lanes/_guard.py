@@ -115,7 +115,8 @@ class Guard:
         wish: Allowed = self._policy.get(key, False)
         if wish is True:
             return None
-        return tuple({realpath(one) for one in (*always, *(wish or ())) if one})
+        folders = {realpath(one) for one in (*always, *(wish or ())) if one}
+        return None if "/" in folders else tuple(folders)
 
     def _refuse(self, key: str, what: str) -> None:
         text = f"{key}: {what}"

@@ -35,6 +35,9 @@ serve({setup!r}, {fds!r})
 
 PR_SET_PDEATHSIG = 1
 
+DUMP = "dump "
+"""Begins a message that asks for the stack of the named worker, in the process's log."""
+
 
 def receive(link: socket) -> tuple[str, tuple[int, ...]] | None:
     """One message: four bytes of length, JSON, and the descriptors that came along. None at the end."""
@@ -93,6 +96,15 @@ def run_interpreter(boot: str, fds: tuple[int, ...]) -> None:
             say(f"interpreter not destroyed: {error}")
 
 
+def dump(thread: int | None) -> None:
+    """Have that thread's stack written to the log, also while C code holds its interpreter."""
+    if thread is not None:
+        try:
+            signal.pthread_kill(thread, signal.SIGUSR1)
+        except OSError:
+            return  # it has ended
+
+
 def watch(link: socket) -> None:
     """End the process as soon as the engine is gone."""
     while receive(link) is not None:
@@ -108,16 +120,21 @@ def main() -> None:
     die_with_parent(parent)
     faulthandler.enable(all_threads=False)
     if hasattr(signal, "SIGUSR1"):
-        faulthandler.register(signal.SIGUSR1, all_threads=True)
+        faulthandler.register(signal.SIGUSR1, all_threads=False)
+    threads: dict[str, int] = {}
     while (message := receive(link)) is not None:
         setup, fds = message
+        if setup.startswith(DUMP):
+            dump(threads.get(setup[len(DUMP) :]))
+            continue
         boot = BOOT.format(home=home, setup=setup, fds=fds)
         if setup.startswith('{"shell":"process"'):
             _thread.start_new_thread(watch, (link,))
             sys.argv[:] = [""]
             exec(compile(boot, "<laneway>", "exec"), {"__name__": "__laneway_boot__"})
             os._exit(0)
-        _thread.start_new_thread(run_interpreter, (boot, fds))
+        name = setup.partition('"name":"')[2].partition('"')[0]
+        threads[name] = _thread.start_new_thread(run_interpreter, (boot, fds))
     os._exit(0)
 
 

@@ -41,6 +41,7 @@ class Host:
         """The flight for whose sake the host was killed."""
         self.dead = False
         self._printed = b""
+        self._plain = False
         ours, theirs = socket.socketpair()
         log_read, log_write = os.pipe()
         flags = ["-I", "-S"]
@@ -85,6 +86,7 @@ class Host:
         self._link.setblocking(True)
         socket.send_fds(self._link, [struct.pack("<I", len(body))], fds)
         self._link.sendall(body)
+        self._plain = setup.startswith('{"shell":"process"')
 
     def kill(self, blamed: object | None = None) -> None:
         """End the process and everything in its group, now."""
@@ -101,11 +103,17 @@ class Host:
         with suppress(ProcessLookupError):
             os.kill(self._process.pid, number)
 
-    def dump(self) -> None:
-        """Have the stacks of all threads written to the host's log, even while C code holds an interpreter."""
-        if not self.dead and hasattr(signal, "SIGUSR1"):
+    def dump(self, worker: str) -> None:
+        """Have a worker's stack written to the host's log, even while C code holds its interpreter."""
+        if self.dead or not hasattr(signal, "SIGUSR1"):
+            return
+        if self._plain:
             with suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGUSR1)
+        else:
+            body = f"dump {worker}".encode()
+            with suppress(OSError):
+                self._link.sendall(struct.pack("<I", len(body)) + body)
 
     def close(self) -> None:
         """Let the process end by itself: its socket closes."""

@@ -8,6 +8,7 @@ from laneway._core.failures import MissingKey
 from laneway._core.jsonvalue import check, same
 from laneway._core.model import TaskSpec
 from laneway.authoring import condition_of
+from laneway.suspension import Suspension
 
 __all__ = ["Context", "Decode", "Encode", "arguments", "call", "call_async", "wanted"]
 
@@ -42,6 +43,8 @@ def _body(
     spec: TaskSpec, given: dict[str, Any], returned: Any, payload: bytes, decode: Decode, encode: Encode
 ) -> tuple[str, bytes]:
     try:
+        if type(returned) is Suspension:
+            return "suspension", encode(returned.body, "suspension")
         if spec.style == "value":
             return "value", encode(returned, "result")
         return "patch", encode(_patch(spec, given["context"], returned, decode(payload)), "result")

@@ -104,10 +104,10 @@ def confine(policy: dict[str, Any], roots: Iterable[str]) -> list[str]:
             *(_NETWORK_FILES if network else ()),
             *(read if isinstance(read, tuple | list) else ()),
         ]
-        if programs:
+        if programs:  # starting is not handled then, but the program must be readable
             readable += ["/bin", "/usr/bin", "/usr/local/bin"]
         for path in readable:
-            _allow(libc, ruleset, path, (_READ | _EXECUTE) & handled)
+            _allow(libc, ruleset, path, _READ & handled)
         for path in [*(write if isinstance(write, tuple | list) else ()), "/dev/null"]:
             _allow(libc, ruleset, path, (_READ | writes) & handled)
         if libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0:

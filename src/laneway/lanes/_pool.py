@@ -56,6 +56,13 @@ class Pool:
 
     # Handing out ---------------------------------------------------------------------------------------------
 
+    def quarantined(self) -> int:
+        """Attempts that nothing but killing their host can stop any more."""
+        flying = [
+            flight for worker in self.workers for flight in (*worker.flights, *worker.by_number.values())
+        ]
+        return sum(1 for flight in flying if flight.rung == "kill")
+
     async def run(self, order: StepOrder | None, lane: str) -> Outcome:
         """One order through to its outcome; stops the attempt when the awaiting task is cancelled."""
         flight = Flight(order, self.loop.create_future(), lane)
@@ -212,6 +219,7 @@ class Pool:
         shell = "process" if self.place == "process" or self.fleet.refusal_of(self.unit) else "interpreter"
         setup = {
             "shell": shell,
+            "name": name,
             "home": LANEWAY_PARENT,
             "guarded": guarded,
             "place": self.place,
@@ -251,7 +259,7 @@ class Pool:
 
     def _import_too_long(self, worker: Worker) -> None:
         limit = self.import_timeout
-        worker.host.dump()
+        worker.host.dump(worker.name)
         message = f"importing {self._name()} took longer than {limit:g} s, so its worker was stopped"
         self._fail_waiting(failure_record("timeout", "TimeoutError", message), loading=worker)
         self.kill(worker, worker)
@@ -481,7 +489,7 @@ class Pool:
                 failure_record("other", "AttemptStopped", "the attempt was stopped by killing its worker")
             )
         else:
-            body = timed_out(order.task.id, flight.limit, "kill")
+            body = timed_out(order.task.id, flight.limit, "kill", worker.host.printed())
         spent = self.loop.time() - flight.begun if flight.begun else 0.0
         kind: Any = "failure" if flight.expired else "stopped"
         self._settle(flight, Outcome(kind, body, 0.0, spent, flight.lane, worker.name, "kill", output))

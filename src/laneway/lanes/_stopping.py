@@ -68,16 +68,16 @@ def _isolate(pool: Pool, flight: Flight) -> None:
             sibling.ending = True
             sibling.tell(frames.DRAIN)
             waits = True
-    host.dump()
+    host.dump(worker.name)
     flight.timer = pool.loop.call_later(pool.ladder.drain if waits else 0.02, host.kill, flight)
 
 
-def timed_out(task: str, limit: float | None, rung: str) -> bytes:
-    """The failure record of an attempt that was over its time limit."""
+def timed_out(task: str, limit: float | None, rung: str, stack: str = "") -> bytes:
+    """The failure record of an attempt that was over its time limit; `stack` shows where it was."""
     how = {
         "ask": "it ended when it was asked to",
         "interrupt": "it was interrupted",
         "kill": "its worker was killed",
     }.get(rung, "")
     message = f"task {task!r} ran longer than its limit of {limit or 0:g} s" + (f"; {how}" if how else "")
-    return failure_body(failure_record("timeout", "TimeoutError", message))
+    return failure_body(failure_record("timeout", "TimeoutError", message, stack))

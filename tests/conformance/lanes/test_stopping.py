@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +58,8 @@ async def test_attempt_is_over_soon_after_its_limit_whatever_it_does(lane: Lane,
     spent = time.monotonic() - begun
     assert is_time_out(outcome), outcome
     assert spent < ENDED_WITHIN, spent
+    if outcome.stopped_by == "kill":
+        assert f"in {case}" in json.loads(outcome.body)["traceback"]
     rungs = ["ask", "interrupt", "kill"]
     assert rungs.index(outcome.stopped_by) <= rungs.index(ISOLATED[case]), outcome.stopped_by
     following = await lane.run(order_for(lane, "echo", {"data": "next"}))
@@ -130,3 +134,59 @@ async def test_stubborn_coroutine_on_the_loop_is_asked_again_until_it_ends() -> 
     assert is_time_out(outcome)
     assert outcome.stopped_by == "ask"
     await lane.close(grace=1)
+
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "explanation" / "lanes.md"
+BEGIN, END = "<!-- stop table: begin -->\n", "<!-- stop table: end -->\n"
+HOLDS_THE_PROGRAM = ("catastrophic_expression", "long_c_call")
+
+
+async def one_stop(lane: Lane, case: str) -> str:
+    order = order_for(lane, case, {"seconds": 4}, timeout=LIMIT)
+    await lane.run(order_for(lane, "echo", {"data": 0}))
+    begun = time.monotonic()
+    outcome = await lane.run(order)
+    assert is_time_out(outcome)
+    return f"{outcome.stopped_by}, {time.monotonic() - begun - LIMIT:.1f} s"
+
+
+async def stop_row(case: str) -> list[str]:
+    cells = []
+    for name in ("loop", "thread", "interpreter", "process"):
+        fleet = Fleet(workers=1)
+        lane: Lane = {
+            "loop": LoopLane,
+            "thread": ThreadLane,
+            "interpreter": InterpreterLane,
+            "process": ProcessLane,
+        }[name](fleet)
+        await lane.open()
+        is_coroutine = case == "stubborn_coroutine"
+        if name == "loop" and not is_coroutine and case != "cooperative":
+            cells.append("refused: not a coroutine")
+        elif name == "thread" and case in HOLDS_THE_PROGRAM:
+            cells.append("not stopped: it holds the program")
+        else:
+            cells.append(await one_stop(lane, case))
+        await lane.close(grace=0.1)
+    return cells
+
+
+@pytest.mark.timeout(180)
+async def test_documentation_shows_the_stop_table() -> None:
+    text = DOCUMENT.read_text()
+    head, rest = text.split(BEGIN)
+    table, tail = rest.split(END)
+    if os.environ.get("LANEWAY_UPDATE_DOCS"):
+        rows = {case: await stop_row(case) for case in ISOLATED}
+        table = "| the attempt | loop | thread | interpreter | process |\n|---|---|---|---|---|\n" + "".join(
+            f"| {case.replace('_', ' ')} | {' | '.join(cells)} |\n" for case, cells in rows.items()
+        )
+        DOCUMENT.write_text(head + BEGIN + table + END + tail)
+    shown = {line.split("|")[1].strip(): line.split("|")[2:6] for line in table.splitlines()[2:]}
+    assert list(shown) == [case.replace("_", " ") for case in ISOLATED]
+    for case, rung in ISOLATED.items():
+        for cell in shown[case.replace("_", " ")][2:]:
+            assert cell.strip().startswith(rung), (case, cell)
+    for case, rung in ON_THREADS.items():
+        assert shown[case.replace("_", " ")][1].strip().startswith(rung)
