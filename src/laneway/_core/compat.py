@@ -239,7 +239,7 @@ def _decisive(top: Import) -> Refusal | None:
 def _from_text(refusal: Refusal) -> str:
     if "does not support loading in subinterpreters" in refusal.text:
         return "it does not declare support for isolated interpreters"
-    return f"{refusal.kind}: {refusal.text}"
+    return refusal.text if refusal.kind == "refused" else f"{refusal.kind}: {refusal.text}"
 
 
 def _after(missing: bool) -> str:
@@ -292,6 +292,10 @@ def _later(probe: Probe, top: Import, why: Mapping[str, str]) -> Verdict | None:
     needed = [one for one in probe.mentions if one.module in waiting and not one.guarded]
     guarded = {one.module for one in probe.mentions if one.guarded}
     is_all = len(refusing) == sum(one.initialisation.endswith("-phase") for one in probe.extensions)
+    if is_all and not needed and not probe.mentions:
+        first_module = refusing[0].module
+        reason = f"{first_module} is all there is to use, and refused: {waiting[first_module]}"
+        return Verdict("red", "refused", reason, first_module, way_out=_LANES)
     if needed and is_all:
         first = needed[0]
         reason = f"{first.module} is imported on first use ({first.file}:{first.line}) and refused: {waiting[first.module]}"
@@ -307,7 +311,9 @@ def _later(probe: Probe, top: Import, why: Mapping[str, str]) -> Verdict | None:
 def judge_free_threaded(facts: FreeThreaded | None) -> Verdict:
     """Whether a distribution keeps the GIL off, where that was tried."""
     if facts is None:
-        return Verdict("unknown", "not tried", way_out="give a free-threaded interpreter: --free-threaded PYTHON")
+        return Verdict(
+            "unknown", "not tried", way_out="give a free-threaded interpreter: --free-threaded PYTHON"
+        )
     if facts.problem:
         return Verdict("red", "no-wheel", facts.problem, way_out="build it there, or use processes")
     top = facts.top
@@ -318,7 +324,11 @@ def judge_free_threaded(facts: FreeThreaded | None) -> Verdict:
         return Verdict("red", "fails", said, top.at, way_out="use a build with a GIL")
     if top.gil or top.is_gil_on:
         names = ", ".join(top.gil) or "an extension module"
-        return Verdict("red", "gil-reenabled", f"{names} turns the GIL on", way_out="use processes for parallel work")
+        return Verdict(
+            "red", "gil-reenabled", f"{names} turns the GIL on", way_out="use processes for parallel work"
+        )
     if facts.is_native_elsewhere and not facts.extensions:
-        return Verdict("yellow", "pure-fallback", "its compiled part has no wheel there; it runs in pure Python")
+        return Verdict(
+            "yellow", "pure-fallback", "its compiled part has no wheel there; it runs in pure Python"
+        )
     return Verdict("green", "ok", "the GIL stays off")

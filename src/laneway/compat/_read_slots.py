@@ -1,6 +1,7 @@
 """A child program: what extension modules declare, read by calling their init functions. Standard library only.
 
-Run as `python -I -S _read_slots.py RESULTS_FD`, with one `repr` of `[path, module name]` a line on standard input. Calling
+Run as `python -I -S _read_slots.py RESULTS_FD`; on standard input a `repr` of the search path, then one of
+`[path, module name]` a line. Calling
 `PyInit_x` of a multi-phase module only returns its definition; a single-phase module runs, and may do anything. One
 `repr` of a dict a line is written: first that a file is begun, so that a crash can be put down to it.
 """
@@ -66,11 +67,12 @@ def _slots(path: str, name: str) -> dict[str, str]:
             return {**found, "initialisation": "multi-phase"}
     if init is None:
         return {**found, "initialisation": "not-an-extension"}
-    init.restype = ctypes.py_object
+    init.restype = ctypes.c_void_p  # a definition comes as a borrowed reference: it must not be let go of
     try:
-        made = init()
-    except Exception as error:  # noqa: BLE001 - whatever a foreign module raises is the answer
-        return {**found, "initialisation": "unreadable", "reason": f"{type(error).__name__}: {error}"[:300]}
+        made = ctypes.cast(init(), ctypes.py_object).value
+    except Exception as error:  # noqa: BLE001 - only code that runs can raise: it is not multi-phase
+        reason = f"its init raised {type(error).__name__}: {error}"[:300]
+        return {**found, "initialisation": "single-phase", "reason": reason}
     if type(made).__name__ != "moduledef":
         return {**found, "initialisation": "single-phase"}
     address = ctypes.c_size_t.from_address(id(made) + _SLOTS_AT).value
@@ -82,7 +84,9 @@ def _slots(path: str, name: str) -> dict[str, str]:
 def _main() -> None:
     results = int(sys.argv[1])
     mine = os.getpid()
-    for line in sys.stdin.read().splitlines():
+    search_path, *lines = sys.stdin.read().splitlines()
+    sys.path[:] = literal_eval(search_path)
+    for line in lines:
         path, name = literal_eval(line)
         os.write(results, (repr({"begun": path}) + "\n").encode())
         found = _slots(path, name)

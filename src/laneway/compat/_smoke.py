@@ -1,6 +1,6 @@
 """Small calls that show whether a distribution is usable, not only importable; for those that import their core late."""
 
-__all__ = ["SMOKE"]
+__all__ = ["INSTEAD", "SMOKE"]
 
 SMOKE: dict[str, str] = {
     "cffi": "import cffi; cffi.FFI().typeof('int')",
@@ -23,3 +23,9 @@ SMOKE: dict[str, str] = {
     "xxhash": "import xxhash; assert xxhash.xxh64(b'x').hexdigest()",
 }
 """By distribution; each is run after its top modules were imported."""
+
+INSTEAD: dict[str, tuple[str, ...]] = {
+    "psycopg-binary": ("psycopg",),
+    "psycopg-c": ("psycopg",),
+}
+"""What to import instead of a distribution's own modules, where another one must load them."""

@@ -3,7 +3,8 @@
 Run as `python -I -S _try_imports.py RESULTS_FD` with one `repr` of an order on standard input: `modules` (each is
 imported in turn), `path` (for `sys.path`), `place` (`main` or `isolated`), `rounds` (interpreters, one after another,
 all alive until the end), `smoke` (code to run after the imports), `threads` and `loops` (interpreters at once, each
-with that many loads), `keep` (False ends each interpreter before the next). Writes one `repr` of a dict a line.
+with that many loads), `keep` (False ends each interpreter before the next), `tolerant` (True goes on after a module
+that cannot be imported), `deep` with `compare` (tells the ids of objects in these modules). Writes one `repr` of a dict a line.
 """
 
 import os
@@ -13,7 +14,7 @@ from threading import Thread
 
 __all__: list[str] = []
 
-_INSIDE = '''
+_INSIDE = """
 def _probe():
     import _imp, os, sys
     order = {order!r}
@@ -50,7 +51,13 @@ def _probe():
     try:
         for where in order["modules"]:
             tell(importing=where)
-            __import__(where)
+            try:
+                __import__(where)
+            except Exception as caught:
+                if not order["tolerant"]:
+                    raise
+                tell(broken=where, kind=type(caught).__name__, text=str(caught)[:300])
+                continue
             if order["deep"]:
                 found = sys.modules.get(where)
                 order["ids"].append((where, id(found), id(getattr(found, "__dict__", None))))
@@ -82,7 +89,7 @@ def _probe():
          ids=order["ids"], on=bool(enabled()) if enabled is not None else True)
 
 _probe()
-'''
+"""
 
 
 def _memory() -> int:

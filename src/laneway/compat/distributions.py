@@ -16,7 +16,19 @@ __all__ = ["ExtensionFile", "Installed", "dependency_keys", "installed_in", "own
 
 _LIBRARY_FOLDERS = (".libs", ".dylibs")
 _NOT_MODULES = frozenset(
-    ("test", "tests", "testing", "doc", "docs", "example", "examples", "benchmark", "benchmarks", "bin", "scripts")
+    (
+        "test",
+        "tests",
+        "testing",
+        "doc",
+        "docs",
+        "example",
+        "examples",
+        "benchmark",
+        "benchmarks",
+        "bin",
+        "scripts",
+    )
 )
 
 
@@ -175,13 +187,13 @@ def _module(path: str) -> str | None:
         return None
     if any(part.endswith(_LIBRARY_FOLDERS) for part in parts) or name.endswith(".dylib"):
         return None
-    return ".".join(parts)
+    return ".".join(parts[:-1] if stem == "__init__" and len(parts) > 1 else parts)
 
 
 def _tops(files: Iterable[str], extensions: Iterable[ExtensionFile]) -> tuple[str, ...]:
     """What a user would import: packages (below namespaces their first real ones) and single modules."""
     packages = {path.rpartition("/")[0] for path in files if path.endswith("/__init__.py")}
-    packages |= {one.path.rpartition("/")[0] for one in extensions if one.module.endswith(".__init__")}
+    packages |= {one.path.rpartition("/")[0] for one in extensions if "/__init__." in one.path}
     packages = {one for one in packages if all(part.isidentifier() for part in one.split("/"))}
     outer = {one for one in packages if not any(one.startswith(f"{other}/") for other in packages)}
     found = {one.replace("/", ".") for one in outer}
@@ -191,7 +203,9 @@ def _tops(files: Iterable[str], extensions: Iterable[ExtensionFile]) -> tuple[st
         modules = {path.removesuffix(".py").replace("/", ".") for path in files if path.endswith(".py")}
         modules |= {one.module for one in extensions}
         found = {one for one in modules if all(part.isidentifier() for part in one.split("."))}
-    good = {one for one in found if all(part.isidentifier() for part in one.split(".")) and one not in sys.builtin_module_names}
+    good = {one for one in found if all(part.isidentifier() for part in one.split("."))} - set(
+        sys.builtin_module_names
+    )
     public = {one for one in good if one.partition(".")[0].lower() not in _NOT_MODULES}
     named = {one for one in public if not one.startswith("_")} or public
     native_tops = {one.module for one in extensions if "." not in one.module}

@@ -2,18 +2,21 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from laneway._core.compat import Extension, FreeThreaded, Import, Layer, Probe, Refusal, refuses
 from laneway.compat._children import Limits, Told, run_child
 from laneway.compat._mentions import mentions_in
-from laneway.compat._smoke import SMOKE
+from laneway.compat._smoke import INSTEAD, SMOKE
 from laneway.compat.distributions import Installed
 
 __all__ = ["PROBER", "Where", "probe", "probe_free_threaded", "read_extensions", "try_imports"]
 
 PROBER = 1
 """Version of the prober: what it found is kept for as long as this number stands."""
+
+type Place = Literal["main", "isolated"]
 
 _MOST_EACH = 40
 _STANDARD = "the standard library"
@@ -37,11 +40,17 @@ def probe(one: Installed, where: Where, *, deep: bool = False) -> Probe:
     paths = [(f"{one.root}/{file.path}", file.module) for file in one.extensions]
     extensions = tuple(read_extensions(paths, where, relative_to=one.root))
     real = tuple(found for found in extensions if found.initialisation != "not-an-extension")
-    if not one.tops:
+    tops = _tops(one, where)
+    if not tops:
         return Probe(one.name, one.version, where.build, extensions=real, seconds=_since(began))
     smoke = SMOKE.get(one.name, "")
-    top = try_imports(one.tops, where, rounds=3 if deep else 2, smoke=smoke)
-    control = None if top.works else try_imports(one.tops, where, place="main", smoke=smoke)
+    top = try_imports(tops, where, rounds=3 if deep else 2, smoke=smoke)
+    control = None if top.works else try_imports(tops, where, place="main", smoke=smoke)
+    if control is not None and not control.works and len(tops) > 1:
+        rest = _without_broken(tops, where)
+        if rest and len(rest) < len(tops):  # what fails everywhere says nothing about interpreters
+            tops, top = rest, try_imports(rest, where, rounds=3 if deep else 2, smoke=smoke)
+            control = None if top.works else try_imports(rest, where, place="main", smoke=smoke)
     loads_not = [found.module for found in real if refuses(found)]
     mentions = mentions_in(one.root, one.files, loads_not) if top.works and loads_not and not smoke else []
     declared = [found.module for found in real if found.interpreters == "per-interpreter-gil"]
@@ -56,7 +65,7 @@ def probe(one: Installed, where: Where, *, deep: bool = False) -> Probe:
         one.name,
         one.version,
         where.build,
-        one.tops,
+        tops,
         real,
         top,
         control,
@@ -69,26 +78,45 @@ def probe(one: Installed, where: Where, *, deep: bool = False) -> Probe:
     )
 
 
+def _tops(one: Installed, where: Where) -> tuple[str, ...]:
+    """What to import; of an editable installation, which lists no files, what has its name."""
+    if one.name in INSTEAD:
+        return INSTEAD[one.name]
+    if one.tops or not one.is_editable:
+        return one.tops
+    guess = one.name.replace("-", "_")
+    there = any(Path(entry, name).exists() for entry in where.path for name in (guess, f"{guess}.py"))
+    return (guess,) if there else ()
+
+
+def _without_broken(tops: tuple[str, ...], where: Where) -> tuple[str, ...]:
+    told = _told(tops, where, place="main", tolerant=True)
+    broken = {line["broken"] for line in told.lines if "broken" in line}
+    return tuple(one for one in tops if one not in broken) if not told.ended else ()
+
+
 def probe_free_threaded(one: Installed, where: Where, *, elsewhere: bool) -> FreeThreaded:
     """What importing it does on a free-threaded build. `elsewhere`: the build with a GIL has extension modules."""
-    top = (
-        try_imports(one.tops, where, place="main", smoke=SMOKE.get(one.name, "")) if one.tops else None
-    )
+    top = try_imports(one.tops, where, place="main", smoke=SMOKE.get(one.name, "")) if one.tops else None
     return FreeThreaded(
         where.build, top, ", ".join(one.tags), "", len(one.extensions), is_native_elsewhere=elsewhere
     )
 
 
-def read_extensions(paths: Sequence[tuple[str, str]], where: Where, *, relative_to: str = "") -> list[Extension]:
+def read_extensions(
+    paths: Sequence[tuple[str, str]], where: Where, *, relative_to: str = ""
+) -> list[Extension]:
     """What the extension modules in these files declare. One that ends the child is blamed, and the rest are read on."""
     found: list[Extension] = []
     waiting = list(paths)
     while waiting:
-        order = "".join(f"{[path, module]!r}\n" for path, module in waiting)
+        order = "".join(f"{one!r}\n" for one in (list(where.path), *([path, name] for path, name in waiting)))
         told = run_child(where.interpreter, "_read_slots.py", order, where.limits)
         read = {line["path"]: line for line in told.lines if "path" in line}
         names = dict(waiting)
-        found += [_extension(names[path], path, line, relative_to) for path, line in read.items() if path in names]
+        found += [
+            _extension(names[path], path, line, relative_to) for path, line in read.items() if path in names
+        ]
         waiting = [(path, module) for path, module in waiting if path not in read]
         if waiting:
             begun = [line["begun"] for line in told.lines if "begun" in line]
@@ -114,15 +142,33 @@ def try_imports(
     modules: Sequence[str],
     where: Where,
     *,
-    place: Literal["main", "isolated"] = "isolated",
+    place: Place = "isolated",
     rounds: int = 1,
     smoke: str = "",
     threads: int = 0,
     loops: int = 0,
     keep: bool = True,
-    deep: bool = False,
 ) -> Import:
     """Import modules in one disposable process and tell how that went; see `_try_imports`."""
+    told = _told(
+        modules, where, place=place, rounds=rounds, smoke=smoke, threads=threads, loops=loops, keep=keep
+    )
+    return _import(told, tuple(modules), place, where, bool(smoke))
+
+
+def _told(
+    modules: Sequence[str],
+    where: Where,
+    *,
+    place: Place,
+    rounds: int = 1,
+    smoke: str = "",
+    threads: int = 0,
+    loops: int = 0,
+    keep: bool = True,
+    tolerant: bool = False,
+    compare: Sequence[str] = (),
+) -> Told:
     order = {
         "modules": list(modules),
         "path": list(where.path),
@@ -132,16 +178,14 @@ def try_imports(
         "threads": threads,
         "loops": loops,
         "keep": keep,
-        "deep": deep,
-        "compare": list(modules) if deep else [],
+        "tolerant": tolerant,
+        "deep": bool(compare),
+        "compare": list(compare),
     }
-    told = run_child(where.interpreter, "_try_imports.py", repr(order), where.limits)
-    return _import(told, tuple(modules), place, where, bool(smoke))
+    return run_child(where.interpreter, "_try_imports.py", repr(order), where.limits)
 
 
-def _import(
-    told: Told, modules: tuple[str, ...], place: Literal["main", "isolated"], where: Where, smoke: bool
-) -> Import:
+def _import(told: Told, modules: tuple[str, ...], place: Place, where: Where, smoke: bool) -> Import:
     done = [line for line in told.lines if "done" in line]
     failed = next((line for line in done if line["kind"]), None)
     last = failed or (done[-1] if done else {})
@@ -178,7 +222,9 @@ def _import(
 
 def _owner(file: str, where: Where) -> str:
     owner = where.owners.get(file, "")
-    if not owner and not any(file.startswith(f"{entry}/") for entry in where.path if "site-packages" in entry):
+    if not owner and not any(
+        file.startswith(f"{entry}/") for entry in where.path if "site-packages" in entry
+    ):
         return _STANDARD if "/lib-dynload/" in file else ""
     return owner
 
@@ -238,18 +284,14 @@ def _submodule_layer(one: Installed, submodules: Sequence[str], where: Where) ->
 
 def _shared_objects(one: Installed, where: Where) -> Layer:
     """Mutable objects of extension modules that two live interpreters both hold: state leaks from one to the other."""
-    order_modules = [*one.tops, *(file.module for file in one.extensions if file.module not in one.tops)]
-    order = {
-        "modules": list(one.tops), "path": list(where.path), "place": "isolated", "rounds": 2, "smoke": "",
-        "threads": 0, "loops": 0, "keep": True, "deep": True, "compare": order_modules,
-    }  # fmt: skip
-    told = run_child(where.interpreter, "_try_imports.py", repr(order), where.limits)
+    compare = [*one.tops, *(file.module for file in one.extensions if file.module not in one.tops)]
+    told = _told(one.tops, where, place="isolated", rounds=2, compare=compare)
     rounds = [{name: (a, b) for name, a, b in line["ids"]} for line in told.lines if "done" in line]
     same: list[str] = []
     if len(rounds) == 2:
         same = [name for name, ids in rounds[0].items() if rounds[1].get(name) == ids]
     problem = f"two interpreters share {', '.join(same[:3])}" if same else ""
-    return Layer("object ids", len(order_modules), problem, told.seconds)
+    return Layer("object ids", len(compare), problem, told.seconds)
 
 
 def _since(began: float) -> float:
