@@ -111,7 +111,7 @@ MANIFESTS = {
     "version that is none": (hostile.MANIFEST.replace(b'"1.0"', b'"latest"'), "is not a version"),
     "control characters": (
         hostile.MANIFEST.replace(b'"shop"', b'"sh\\u001bop"'),
-        "package.name must be letters",
+        "cannot be printed",
     ),
     "infinite limit": (
         hostile.MANIFEST + b"[limits]\nwall_seconds = inf\n",
