@@ -64,6 +64,18 @@ class Change:
         data = noted(row.attempt, row.error, next=row.due)
         self.events.append(EventRow(self.run, "step_retrying", row.task, row.item, self.now, data))
 
+    def asleep(self, row: StepRow) -> None:
+        """A step waits for what it asked for."""
+        self.state.rows[row.task, row.item] = row
+        self.steps.append(row)
+        data = None if row.due is None else b'{"due":%f}' % row.due
+        self.events.append(EventRow(self.run, "step_waiting", row.task, row.item, self.now, data))
+
+    def rest(self, status: str, due: float | None, data: bytes | None = None) -> None:
+        """Nothing can go on by itself now (`suspended`), or somebody wants it so (`paused`)."""
+        self.end = RunEnd(status, self.now, None, None, due)
+        self.events.append(EventRow(self.run, f"run_{status}", None, NO_ITEM, self.now, data))
+
     def open_map(self, index: int) -> MapState | None:
         """Begin a mapped task, with the items that were recorded before a restart; None if it ended right there."""
         try:
@@ -84,20 +96,28 @@ class Change:
             return None
         return mapped
 
-    def cancelled(self, running: dict[tuple[str, int], float]) -> None:
-        """The run was cancelled while those steps were running since those times."""
+    def cancelled(self, running: dict[tuple[str, int], float], late: bytes | None = None) -> None:
+        """The run was cancelled, or failed by its deadline, while those steps were running since those times."""
         for (task, item), since in running.items():
             spent = self.now - since
             row = plain_row(
                 self.run, task, item, "cancelled", attempt=1, started=since, duration=spent, error=STOPPED
             )
             self._noted(row, None)
+        for key, row in self.state.rows.items():
+            if row.status == "waiting":
+                self.state.rows[key] = ended = row._replace(status="cancelled", due=None, patch=None, error=STOPPED)
+                self.steps.append(ended)
         for index, name in enumerate(self.state.plan.names):
-            if self.state.status[index] == "pending" and (name, NO_ITEM) not in running:
+            known = self.state.rows.get((name, NO_ITEM))
+            if self.state.status[index] == "pending" and (known is None or known.status not in TERMINAL):
                 row = plain_row(self.run, name, NO_ITEM, "cancelled", error=STOPPED)
                 self.state.rows[name, NO_ITEM] = row
                 self.steps.append(row)
-        self._end("cancelled", None)
+        if late is None:
+            self._end("cancelled", None)
+        else:
+            self._end("failed", late)
 
     def end_if_over(self) -> bool:
         """End the run if all its tasks are over."""

@@ -11,10 +11,13 @@ EVENT_KINDS = (
     "run_failed",
     "run_cancelled",
     "run_suspended",
+    "run_paused",
+    "run_retried",
     "step_started",
     "step_succeeded",
     "step_failed",
     "step_retrying",
+    "step_waiting",
     "step_skipped",
     "step_cancelled",
 )

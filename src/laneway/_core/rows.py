@@ -17,6 +17,7 @@ __all__ = [
     "UPSTREAM",
     "UPSTREAM_DATA",
     "Ended",
+    "asleep",
     "attempted",
     "ended",
     "failed_before",
@@ -113,6 +114,17 @@ def attempted(
     )
 
 
+def asleep(
+    run: bytes, name: str, item: int, outcome: Any, before: StepRow | None, body: bytes, due: float | None
+) -> StepRow:
+    """The row of a step that waits for what it asked for. The try that asked is no attempt of its own."""
+    attempt = 0 if before is None else before.attempt
+    return StepRow(
+        run, name, item, "waiting", attempt, outcome.lane, outcome.worker, outcome.started, outcome.duration, "", body,
+        None, None, None if before is None else history(before), outcome.output, due,
+    )  # fmt: skip
+
+
 def plain_row(
     run: bytes,
     name: str,
@@ -156,8 +168,8 @@ def failure_of_row(row: StepRow) -> dict[str, Any]:
 def history(row: StepRow) -> bytes | None:
     """All attempts so far, the latest one included, as the JSON list that the next row carries."""
     earlier: list[Mapping[str, Any]] = [] if row.attempts is None else msgspec.json.decode(row.attempts)
-    if not row.attempt:
-        return row.attempts
+    if not row.attempt or (row.status == "waiting" and row.patch is not None):
+        return row.attempts  # a step that waits for what it asked for is in no attempt
     latest = {
         "number": row.attempt,
         "status": "failed" if row.status == "waiting" else "lost" if row.status == "running" else row.status,

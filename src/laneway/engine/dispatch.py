@@ -4,21 +4,24 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
+
+import msgspec
 
 import msgspec
 
 from laneway import _attempt, aio
 from laneway._core.changes import Change, ended_before
 from laneway._core.errors import ContextConflict, StoreError, StoreUnavailable
-from laneway._core.failures import MissingKey
+from laneway._core.failures import MissingKey, failure_record
 from laneway._core.plan import Plan
 from laneway._core.records import NO_ITEM, RunEnd, Transition
 from laneway._core.retry import delay_before
-from laneway._core.rows import STATUS_OF, Ended, attempted, ended, failed_before, joined
+from laneway._core.rows import STATUS_OF, Ended, asleep, attempted, ended, failed_before, joined
 from laneway._core.transitions import MapState, RunState, payload_of
+from laneway._core.waiting import Waiting, ended_by_signal, ended_by_time, recalled, waiting_for
 from laneway.engine.surroundings import Surroundings, log
-from laneway.ports import Lane, Outcome, StepOrder, Unit
+from laneway.ports import Lane, Outcome, OutcomeKind, StepOrder, Unit
 
 __all__ = ["Driver"]
 
@@ -28,6 +31,21 @@ _STORE_PAUSE = 1.0
 """Seconds between two tries while the store cannot be written."""
 _YIELD_EVERY = 128
 """Steps launched before other users of the event loop get their turn."""
+_REST_AFTER = 2.0
+"""A run is laid to rest when nothing of it goes on for longer than this many seconds."""
+_LONGEST_TIMER = 86_400.0
+
+
+class Wait:
+    """A step that waits in a live run."""
+
+    __slots__ = ("due", "timer", "value", "waiting")
+
+    def __init__(self, value: bytes | None, due: float | None, waiting: Waiting | None) -> None:
+        self.value = value
+        self.due = due
+        self.waiting = waiting
+        self.timer: asyncio.TimerHandle | None = None
 
 
 class Driver:
@@ -49,6 +67,7 @@ class Driver:
         deferred: bool = False,
         correlation_id: str = "",
         tags: Mapping[str, str] = {},
+        deadline: float | None = None,
     ) -> None:
         self.run = run
         self.text_id = text_id
@@ -74,10 +93,16 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self._ready: deque[tuple[int, int, bytes | None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timers: set[asyncio.TimerHandle] = set()
         self._writes = 0
         self._pumping = False
         self._deferred: list[Transition] | None = [] if deferred else None
+        self.signals: dict[str, bytes] = {}
+        """What was sent to the run, by name; for those who ask later too."""
+        self.disturbed = False
+        """A signal came while the run was being laid to rest: somebody has to look again."""
+        self._waits: dict[tuple[int, int], Wait] = {}
+        self._deadline = deadline
+        self._expiry: asyncio.TimerHandle | None = None
         self._about: dict[int, tuple[aio.TaskMetadata, dict[str, Any]]] = {}
         self.began = around.now()
 
@@ -85,9 +110,14 @@ class Driver:
 
     def begin(self, ready: Sequence[int]) -> None:
         """Start those tasks; of a restored run, what goes on."""
+        if self._deadline is not None:
+            left = self._deadline - self._around.now()
+            self._expiry = self._loop.call_later(max(left, 0.0), self._expire)
         self._go_on(ready)
         if self.state.left == 0 and self.end is None:
             self._write(self._change())
+        if self._waits:
+            self._rest_if_idle()
 
     async def wait(self) -> str:
         """The run's final status, once it is durable.
@@ -105,14 +135,45 @@ class Driver:
 
     async def cancel(self) -> None:
         """Stop every running step and record the run as cancelled."""
+        await self._stop("cancel", None)
+
+    async def _stop(self, why: str, late: bytes | None) -> None:
         if self.end is not None or self.stopping:
             return
-        self.stopping = "cancel"
+        self.stopping = why
         await self._stop_tasks()
         change = self._change()
-        change.cancelled(self.running)
+        change.cancelled(self.running, late)
         self._hand_over(change)
         await self.wait()
+
+    def _expire(self) -> None:
+        late = failure_record("timeout", "DeadlineExceeded", "the run's deadline passed before it ended")
+        error = msgspec.json.encode({"task": "", "key": None, **late})
+        aio.create_task(self._stop("deadline", error), name=f"deadline {self.text_id}")
+
+    async def pause(self) -> None:
+        """Let running steps finish, start nothing more and lay the run to rest until somebody resumes it."""
+        if self.end is not None or self.stopping:
+            return
+        self.stopping = "pause"
+        self._ready.clear()
+        self._stop_timers()
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+        if self.end is None:
+            change = self._change()
+            change.rest("paused", None)
+            self._hand_over(change)
+        await self.wait()
+
+    def signalled(self, name: str, value: bytes) -> None:
+        """A signal came."""
+        self.signals[name] = value
+        self.disturbed = True
+        for (index, item), wait in list(self._waits.items()):
+            if wait.waiting is not None and wait.waiting.signal == name and not self.stopping:
+                self._wake_step(index, item, ended_by_signal(wait.waiting, value))
 
     async def shut_down(self, grace: float) -> None:
         """Let running steps finish within `grace` seconds and commit, then stop them. The run can be resumed."""
@@ -132,22 +193,26 @@ class Driver:
         """Stop here without writing anything: another engine has this run now."""
         self.stopping = "abandoned"
         self.failure = error
-        for timer in self._timers:
-            timer.cancel()
+        self._stop_timers()
         for one in list(self._tasks):
             one.cancel()
         self._close("abandoned")
 
     async def _stop_tasks(self) -> None:
         self._ready.clear()
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
+        self._stop_timers()
         tasks = list(self._tasks)
         for one in tasks:
             one.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+    def _stop_timers(self) -> None:
+        for wait in self._waits.values():
+            if wait.timer is not None:
+                wait.timer.cancel()
+        if self._expiry is not None:
+            self._expiry.cancel()
 
     async def _written(self) -> None:
         """Wait until what was handed to the store is durable."""
@@ -159,6 +224,8 @@ class Driver:
     def _close(self, status: str) -> None:
         if self.status is None:
             self.status = status
+            if self._expiry is not None:
+                self._expiry.cancel()
             self._over(self.text_id)
             for observer in self._around.observers:
                 observer.run_left(self)
@@ -211,19 +278,81 @@ class Driver:
 
     def _enqueue(self, index: int, item: int, value: bytes | None) -> None:
         row = self.state.rows.get((self.plan.names[index], item)) if self.state.rows else None
-        if row is not None and row.status == "waiting" and row.due is not None:
-            self._later(row.due - self._around.now(), index, item, value)
+        if row is not None and row.status == "waiting":
+            self._later(index, item, value, row.due, recalled(row))
         else:
             self._ready.append((index, item, value))
 
-    def _later(self, seconds: float, index: int, item: int, value: bytes | None) -> None:
-        def due() -> None:
-            self._timers.discard(handle)
-            self._ready.append((index, item, value))
-            self._pump()
+    # ---- steps that wait
 
-        handle = self._loop.call_later(max(seconds, 0.0), due)
-        self._timers.add(handle)
+    def _later(
+        self, index: int, item: int, value: bytes | None, due: float | None, waiting: Waiting | None
+    ) -> None:
+        """Have a step wait: for what it asked for, or (`waiting` None) for its next attempt."""
+        wait = self._waits[index, item] = Wait(value, due, waiting)
+        if waiting is not None and waiting.signal in self.signals:
+            self._loop.call_soon(self._wake_step, index, item, ended_by_signal(waiting, self.signals[waiting.signal]))
+        elif due is not None:
+            seconds = min(max(due - self._around.now(), 0.0), _LONGEST_TIMER)
+            wait.timer = self._loop.call_later(seconds, self._due, index, item)
+
+    def _due(self, index: int, item: int) -> None:
+        wait = self._waits.get((index, item))
+        if wait is None or self.stopping:
+            return
+        left = (wait.due or 0.0) - self._around.now()
+        if left > 0:
+            wait.timer = self._loop.call_later(min(left, _LONGEST_TIMER), self._due, index, item)
+        else:
+            self._wake_step(index, item, None if wait.waiting is None else ended_by_time(wait.waiting))
+
+    def _wake_step(self, index: int, item: int, outcome: tuple[str, bytes] | None) -> None:
+        """End a waiting step with that outcome, or give it to its lane again."""
+        wait = self._waits.get((index, item))
+        if wait is None or self.stopping:
+            return
+        del self._waits[index, item]
+        if wait.timer is not None:
+            wait.timer.cancel()
+        if outcome is None:
+            self._ready.append((index, item, wait.value))
+            self._pump()
+            return
+        before = self.state.rows[self.plan.names[index], item]
+        began = before.started or self._around.now()
+        kind, body = outcome
+        came = Outcome(cast("OutcomeKind", kind), body, began, before.duration, before.lane, before.worker)
+        self._advance(index, item, wait.value, came)
+
+    def _suspend(self, index: int, item: int, value: bytes | None, outcome: Outcome) -> None:
+        """A task asked to wait: record it, and hold nothing meanwhile."""
+        change = self._change()
+        name = self.plan.names[index]
+        waiting = waiting_for(outcome.body, change.now)
+        before = self.state.rows.get((name, item))
+        change.asleep(asleep(self.run, name, item, outcome, before, waiting.body, waiting.due))
+        self._later(index, item, value, waiting.due, waiting)
+        self._hand_over(change)
+
+    def _rest_if_idle(self) -> None:
+        """Lay the run to rest if all that is left of it waits, and not only for a moment."""
+        if self.stopping or self.running or self._ready or self._writes or self.end is not None:
+            return
+        now = self._around.now()
+        dues = [wait.due for wait in self._waits.values() if wait.due is not None]
+        if dues and min(dues) - now < _REST_AFTER:
+            return
+        if any(wait.waiting is not None and wait.waiting.signal in self.signals for wait in self._waits.values()):
+            return
+        if self._deadline is not None:
+            dues.append(self._deadline)
+        self.stopping = "rest"
+        self.disturbed = False
+        self._stop_timers()
+        change = self._change()
+        change.rest("suspended", min(dues, default=None))
+        self._hand_over(change)
+
 
     def _pump(self) -> None:
         """Launch what is ready. Flat, however deep the graph: steps that end at once only add to the queue."""
@@ -320,6 +449,9 @@ class Driver:
         name = spec.id
         before = self.state.rows.get((name, item))
         attempt = 1 if before is None else before.attempt + 1
+        if outcome.kind == "suspension":
+            self._suspend(index, item, value, outcome)
+            return
         parts = ended(outcome.kind, outcome.body, name, mapped=item != NO_ITEM)
         if parts.error is not None and attempt <= spec.retries:
             self._retry(index, item, value, outcome, attempt, parts)
@@ -342,8 +474,8 @@ class Driver:
         before = self.state.rows.get((name, item))
         row = attempted(self.run, name, item, "waiting", attempt, outcome, parts, before, change.now + delay)
         change.waiting(row)
+        self._later(index, item, value, change.now + delay, None)
         self._hand_over(change)
-        self._later(delay, index, item, value)
 
     # ---- to the store
 
@@ -362,6 +494,8 @@ class Driver:
             if transition.end is None:
                 self._around.tell(transition.events)
                 self._go_on(change.ready)
+                if self._waits:
+                    self._rest_if_idle()
                 return
             transition = joined(self._deferred)
         self._writes += 1
@@ -404,5 +538,7 @@ class Driver:
             self._close(transition.end.status)
         elif ready and not self.stopping:
             self._go_on(ready)
+        if self._waits and not self._writes:
+            self._rest_if_idle()
         if not self._writes and self.stopping:
             self._wake()

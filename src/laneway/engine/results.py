@@ -141,7 +141,8 @@ class RunResult:
     def _details(self) -> str:
         if self.error is None:
             return ""
-        text = f" at task {self.error['task']!r}: {self.error.get('type', '')}: {self.error['message']}"
+        where = f" at task {self.error['task']!r}" if self.error["task"] else ""
+        text = f"{where}: {self.error.get('type', '')}: {self.error['message']}"
         traceback = self.error.get("traceback")
         return f"{text}\n\n{traceback}" if traceback else text
 
