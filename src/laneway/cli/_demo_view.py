@@ -58,16 +58,10 @@ def show_audit(
     report = result.context["write_report"]
     totals = report["totals"]
     console.print()
-    console.print(
-        Text.assemble(
-            (
-                f"{totals['files']:,} files, {totals['lines']:,} lines, {totals['functions']:,} functions",
-                "bold",
-            ),
-            f": {totals['error']:,} removed or broken, {totals['warning']:,} warnings, {totals['note']:,} notes; "
-            f"{totals['undocumented']:,} of {totals['public']:,} public names undocumented",
-        ),
-    )
+    size = ", ".join(screen.counted(totals[f"{one}s"], one) for one in ("file", "line", "function"))
+    found = ", ".join(screen.counted(totals[one], one) for one in ("error", "warning", "note"))
+    missing = f"{totals['undocumented']:,} of {totals['public']:,} public names undocumented"
+    screen.say(console, Text.assemble((size, "bold"), f": {found} in the source review; {missing}"))
     console.print()
     _show_findings(report["top"])
     console.print()

@@ -81,6 +81,8 @@ def test_json_has_the_whole_demo(laneway: Laneway, folder: Path) -> None:
     shown = json.loads(done.stdout)
     assert shown["status"] == "succeeded"
     assert shown["totals"]["files"] == 1
+    plain = laneway("demo", "small", "--no-isolation").stdout
+    assert "1 file, 1 line, 0 functions: 0 errors, 0 warnings, 0 notes in the source review; 0 of 0" in plain
     assert shown["isolation"] is None
     assert Path(shown["report"]["html"]).parent == folder / "reports"
 
