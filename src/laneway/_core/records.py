@@ -54,6 +54,14 @@ class StepRow(NamedTuple):
     """When a waiting step goes on, seconds since the epoch."""
 
 
+class Parent(NamedTuple):
+    """The step that started a run."""
+
+    run: bytes
+    task: str
+    item: int
+
+
 class RunEnd(NamedTuple):
     """How a run ended, or why it rests: `suspended` and `paused` runs are nobody's until somebody claims them."""
 
@@ -63,6 +71,8 @@ class RunEnd(NamedTuple):
     error: bytes | None
     due: float | None = None
     """Of a suspended run: when it goes on by itself, seconds since the epoch; None if only a signal wakes it."""
+    parent: Parent | None = None
+    """Whose step to wake with the end of this run."""
 
 
 class Reopening(NamedTuple):
@@ -80,14 +90,6 @@ class Transition(NamedTuple):
     events: list[EventRow]
     end: RunEnd | None = None
     reopening: Reopening | None = None
-
-
-class Parent(NamedTuple):
-    """The step that started a run."""
-
-    run: bytes
-    task: str
-    item: int
 
 
 class Submission(NamedTuple):

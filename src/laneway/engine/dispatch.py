@@ -15,7 +15,7 @@ from laneway._core.changes import Change, ended_before
 from laneway._core.errors import ContextConflict, StoreError, StoreUnavailable
 from laneway._core.failures import MissingKey, failure_record
 from laneway._core.plan import Plan
-from laneway._core.records import NO_ITEM, RunEnd, Transition
+from laneway._core.records import NO_ITEM, Parent, RunEnd, Transition
 from laneway._core.retry import delay_before
 from laneway._core.rows import STATUS_OF, Ended, asleep, attempted, ended, failed_before, joined
 from laneway._core.transitions import MapState, RunState, payload_of
@@ -68,8 +68,12 @@ class Driver:
         correlation_id: str = "",
         tags: Mapping[str, str] = {},
         deadline: float | None = None,
+        parent: Parent | None = None,
     ) -> None:
         self.run = run
+        self.parent = parent
+        self.runnable: Any = None
+        """What `Runs` made it from, to go on with later."""
         self.text_id = text_id
         self.state = state
         self.plan: Plan = state.plan
@@ -488,6 +492,8 @@ class Driver:
     def _hand_over(self, change: Change) -> None:
         transition = change.transition()
         if transition.end is not None:
+            if self.parent is not None:
+                transition = transition._replace(end=transition.end._replace(parent=self.parent))
             self.end = transition.end
         if self._deferred is not None:
             self._deferred.append(transition)

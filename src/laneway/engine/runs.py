@@ -12,8 +12,9 @@ from laneway._core.context import decode_object, join_object
 from laneway._core.errors import Backpressure, LanewayError, StoreFenced, StoreUnavailable
 from laneway._core.events import EventRow
 from laneway._core.plan import Plan, check_context
-from laneway._core.records import ENDED, NO_ITEM, RunEnd, RunRecord, SavedRun, Submission, Transition
-from laneway._core.transitions import RunState, restored
+from laneway._core.records import ENDED, NO_ITEM, Parent, RunEnd, RunRecord, SavedRun, Submission, Transition
+from laneway._core.transitions import RunState, final_context, restored
+from laneway.engine.adoption import Adoption, check_code
 from laneway.engine.dispatch import Driver
 from laneway.engine.gates import Gate
 from laneway.engine.results import RunResult, result_of
@@ -45,6 +46,7 @@ class Runs:
         card: this engine as others see it.
         max_runs: how many runs may be live at once.
         traffic: who may go on.
+        code: workflows by name whose runs are taken up from dead engines and when they are due.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Runs:
         max_runs: int,
         lease: float = LEASE,
         traffic: Traffic | None = None,
+        code: Mapping[str, Runnable] = {},
     ) -> None:
         self.live: dict[str, Driver] = {}
         self._around = around
@@ -68,6 +71,7 @@ class Runs:
         self._heart: asyncio.TimerHandle | None = None
         self._beating: asyncio.Task[None] | None = None
         self._closing = False
+        self.adoption = Adoption(around, self, code)
 
     async def open(self) -> None:
         """Register with the store, which then tells when others left something."""
@@ -83,6 +87,8 @@ class Runs:
         deferred: bool = False,
         tags: Mapping[str, str] = {},
         priority: int = 0,
+        deadline: float | None = None,
+        parent: Parent | None = None,
     ) -> tuple[RunRecord, Driver | None]:
         """Record a run and begin it. With a known key: the run that has it, adopted if nobody drives it.
 
@@ -96,15 +102,29 @@ class Runs:
         if self._room.locked() and not wait:
             raise Backpressure(waiting=len(self.live), limit=self._max_runs)
         traffic = self._traffic
+        submission = Submission(
+            uuid7().bytes,
+            runnable.plan.workflow.name,
+            runnable.plan.version,
+            runnable.reference,
+            context,
+            key,
+            self._around.now(),
+            runnable.fingerprints,
+            priority=priority,
+            deadline=deadline,
+            tags=tags,
+            parent=parent,
+        )
         if traffic.run_limits is None:
             await self._room.acquire(priority=priority, key=traffic.fair_key(values))
-            return await self._started(runnable, context, values, key, deferred, tags, priority)
+            return await self._started(submission, runnable, values, deferred)
         leave = await traffic.run_limits.enter(
             runnable.plan.workflow.name, values, wait=wait, priority=priority
         )
         try:
             await self._room.acquire(priority=priority, key=traffic.fair_key(values))
-            record, driver = await self._started(runnable, context, values, key, deferred, tags, priority)
+            record, driver = await self._started(submission, runnable, values, deferred)
         except BaseException:
             leave()
             raise
@@ -115,37 +135,16 @@ class Runs:
         return record, driver
 
     async def _started(
-        self,
-        runnable: Runnable,
-        context: bytes,
-        values: dict[str, bytes],
-        key: str | None,
-        deferred: bool,
-        tags: Mapping[str, str],
-        priority: int,
+        self, submission: Submission, runnable: Runnable, values: dict[str, bytes], deferred: bool
     ) -> tuple[RunRecord, Driver | None]:
         """Record a run that there is room for, and begin it."""
-        run = uuid7().bytes
-        submission = Submission(
-            run,
-            runnable.plan.workflow.name,
-            runnable.plan.version,
-            runnable.reference,
-            context,
-            key,
-            self._around.now(),
-            runnable.fingerprints,
-            priority=priority,
-            tags=tags,
-        )
-        if key is None:
+        if submission.key is None:
             return await self._recorded_meanwhile(submission, values, runnable, deferred=deferred)
         try:
             record = await self._submitted(submission)
             if not record.is_new:
                 return record, await self._joined(record, runnable)
-            driver = self._drive(run, RunState(runnable.plan, values), runnable, deferred=deferred, tags=tags)
-            driver.priority = priority
+            driver = self._drive(submission, RunState(runnable.plan, values), runnable, deferred=deferred)
         except BaseException:
             self._room.release()
             raise
@@ -160,8 +159,7 @@ class Runs:
         What its first steps produce commits with the record or after it, never before.
         """
         state = RunState(runnable.plan, values)
-        driver = self._drive(submission.run, state, runnable, deferred=deferred, tags=submission.tags)
-        driver.priority = submission.priority
+        driver = self._drive(submission, state, runnable, deferred=deferred)
         recording = aio.create_task(self._submitted(submission), name="record run", eager_start=True)
         driver.begin(state.first())
         try:
@@ -187,58 +185,87 @@ class Runs:
         text_id = str(UUID(bytes=record.run))
         driver = self.live.get(text_id)
         if driver is None and record.status not in ENDED:
-            claimed = await self._around.store.claim(run=text_id)
-            if claimed:
-                return self._adopt(claimed[0], runnable)
+            claimed = await self._claimed(text_id, runnable, force=False)
+            if claimed is not None:
+                return self.adopt(claimed, runnable)
         self._room.release()
         return driver
 
-    async def resume(self, run: str, runnable: Runnable) -> Driver | None:
-        """Go on with a run that no living engine drives; None if there is nothing to go on with."""
+    async def _claimed(self, run: str, runnable: Runnable, *, force: bool) -> SavedRun | None:
+        """Take a run that nobody drives; None if somebody does or it is over.
+
+        Raises:
+            RunChanged: its code is not what it was, and `force` is False. It stays as it is.
+        """
+        if not force:
+            saved = (await self._around.store.read("saved", run=run))[0]["saved"]
+            check_code(saved, runnable)
+        claimed = await self._around.store.claim(run=run)
+        return claimed[0] if claimed else None
+
+    async def resume(self, run: str, runnable: Runnable, *, force: bool = False) -> Driver | None:
+        """Go on with a run that no living engine drives; None if there is nothing to go on with.
+
+        Raises:
+            RunChanged: tasks it still needs have other code now, and `force` is False.
+        """
         driver = self.live.get(run)
         if driver is not None:
             return driver
         await self._room.acquire()
         try:
-            claimed = await self._around.store.claim(run=run)
+            claimed = await self._claimed(run, runnable, force=force)
         except BaseException:
             self._room.release()
             raise
-        if not claimed:
+        if claimed is None:
             self._room.release()
             return None
-        return self._adopt(claimed[0], runnable)
+        self.adoption.taken_up(run)
+        return self.adopt(claimed, runnable)
 
-    def _adopt(self, saved: SavedRun, runnable: Runnable) -> Driver:
+    async def room(self) -> None:
+        """Wait for room for one more run."""
+        await self._room.acquire()
+
+    def no_room_needed(self) -> None:
+        """Give that room back."""
+        self._room.release()
+
+    def adopt(self, saved: SavedRun, runnable: Runnable) -> Driver:
+        """Drive a claimed run; takes the room."""
         state, ready = restored(runnable.plan, decode_object(saved.record.context), saved.steps)
-        driver = self._drive(saved.record.run, state, runnable, tags=saved.record.tags, taken_over=True)
-        driver.priority = saved.record.priority
+        driver = self._drive(saved.record, state, runnable, taken_over=True)
+        driver.signals.update({one.name: one.value for one in saved.signals})
         driver.begin(ready)
         return driver
 
     def _drive(
         self,
-        run: bytes,
+        record: RunRecord | Submission,
         state: RunState,
         runnable: Runnable,
         *,
         deferred: bool = False,
-        tags: Mapping[str, str] = {},
         taken_over: bool = False,
     ) -> Driver:
-        text_id = str(UUID(bytes=run))
+        text_id = str(UUID(bytes=record.run))
         driver = Driver(
             self._around,
-            run,
+            record.run,
             text_id,
             state,
             runnable.units,
             runnable.lanes,
             self._left,
             deferred=deferred,
-            correlation_id=tags.get("correlation_id", ""),
-            tags=tags,
+            correlation_id=record.tags.get("correlation_id", ""),
+            tags=record.tags,
+            deadline=record.deadline,
+            parent=record.parent,
         )
+        driver.priority = record.priority
+        driver.runnable = runnable
         self.live[text_id] = driver
         for observer in self._around.observers:
             observer.run_started(driver, taken_over=taken_over)
@@ -247,14 +274,22 @@ class Runs:
         return driver
 
     def _left(self, run: str) -> None:
-        if self.live.pop(run, None) is not None:
+        driver = self.live.pop(run, None)
+        if driver is not None:
             self._room.release()
+            if driver.status == "suspended":
+                self.adoption.rested(driver, driver.runnable)
+            elif driver.parent is not None and driver.status in ENDED:
+                self.adoption.child_ended(driver.text_id, driver.parent)
 
     # ---- the lease
 
     def _nudged(self) -> None:
         """Somebody left something for this engine: look now rather than with the next beat."""
-        if not self._closing and self._beating is None:
+        if self._closing:
+            return
+        self.adoption.look()
+        if self._beating is None:
             self._beating = aio.create_task(self._renew(), name="laneway heartbeat")
 
     def _beat(self) -> None:
@@ -263,14 +298,21 @@ class Runs:
         if not self.live or self._closing:
             return
         self._heart = self._loop.call_later(self._lease / 3, self._beat)
-        self._nudged()
+        if self._beating is None:
+            self._beating = aio.create_task(self._renew(), name="laneway heartbeat")
 
     async def _renew(self) -> None:
         try:
             for wish in await self._around.store.renew(lease=self._lease):
                 driver = self.live.get(wish.run)
-                if wish.wish == "cancel" and driver is not None:
+                if driver is None:
+                    continue
+                if wish.wish == "cancel":
                     aio.create_task(driver.cancel(), name=f"cancel {wish.run}")
+                elif wish.wish == "pause":
+                    aio.create_task(driver.pause(), name=f"pause {wish.run}")
+                elif wish.wish == "signal":
+                    driver.signalled(wish.name, wish.value or b"null")
         except StoreFenced as error:
             await self._reborn(error)
         except StoreUnavailable as error:
@@ -299,23 +341,15 @@ class Runs:
             await self._around.store.ask(run, "cancel")
             return
         record, now = claimed[0].record, self._around.now()
+        self.adoption.taken_up(run)
         event = EventRow(record.run, "run_cancelled", None, NO_ITEM, now)
-        written: asyncio.Future[None] = self._loop.create_future()
-
-        def answered(error: BaseException | None) -> None:
-            if error is None:
-                written.set_result(None)
-            else:
-                written.set_exception(error)
-
-        end = RunEnd("cancelled", now, record.context, None)
-        self._around.store.commit(Transition(record.run, [], [event], end), answered)
-        await written
-        self._around.tell([event])
+        end = RunEnd("cancelled", now, record.context, None, parent=record.parent)
+        await self.adoption.commit(Transition(record.run, [], [event], end))
 
     async def close(self, grace: float) -> None:
         """Stop driving: running steps get `grace` seconds; what is unfinished can be resumed later."""
         self._closing = True
+        await self.adoption.close()
         drivers = list(self.live.values())
         if drivers:
             stopping = [
@@ -332,6 +366,11 @@ class Runs:
     def result(self, driver: Driver, status: str) -> RunResult:
         """What a driver's run came to."""
         end = driver.end
+        if status == "suspended":
+            context = join_object(final_context(driver.state))
+            return result_of(
+                driver.run, driver.plan.workflow.name, status, context, None, driver.state.rows, driver.kept
+            )
         context = join_object(driver.state.initial) if end is None or end.context is None else end.context
         error = None if end is None else end.error
         return result_of(

@@ -1,0 +1,29 @@
+"""Why an engine cannot do with a run what was asked."""
+
+from laneway._core.errors import LanewayError
+
+__all__ = ["RunBusy", "RunChanged", "RunUnknownCode"]
+
+
+class RunBusy(LanewayError):
+    """A living engine drives the run."""
+
+    code = "LW-ENGINE-010"
+    template = "run {run} is {status} and driven by an engine that lives. Cancel or pause it first, or wait for its end."
+
+
+class RunChanged(LanewayError):
+    """The code of tasks that the run still needs is not what it was when the run started. `tasks` names them."""
+
+    code = "LW-ENGINE-011"
+    template = (
+        "run {run} was started with other code: {listing}. Go on with the new code (force=True, --force), fork the run "
+        "from a step, or resume it with the version it was started with."
+    )
+
+
+class RunUnknownCode(LanewayError):
+    """Nobody said which workflow the run belongs to, and it is not found where it was."""
+
+    code = "LW-ENGINE-012"
+    template = "run {run} belongs to workflow {workflow!r} ({reference}), which is not known here: pass the workflow."
