@@ -105,6 +105,7 @@ class Engine:
         self._runs: Runs | None = None
         self._factory: aio.TaskFactoryInstallation | None = None
         self._traffic = Traffic(pools=pools, limits=limits, fair_by=fair_by, workers=self.fleet.size)
+        self.pools: Mapping[str, Pool] = self._traffic.pools
         self._assembly = Assembly({}, self._traffic)
         self._scheduler: Scheduler | None = None
 

@@ -75,7 +75,9 @@ class RunLimits:
     """Lets runs in, so many at once of each limited workflow and of each value of a limited context key."""
 
     def __init__(self, limits: list[Limit]) -> None:
-        self._limits = limits
+        self._limits = sorted(
+            limits, key=lambda one: one.kind != "key"
+        )  # whoever waits for a key holds nothing else
         self._gates: dict[tuple[str, str], Gate] = {}
 
     async def enter(

@@ -8,6 +8,7 @@ import sqlite3
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ async def test_killing_and_freezing_schedulers_loses_and_doubles_no_due_moment(t
     assert killed
     assert frozen
     dues, runs = await finished(url, tmp_path)
-    steps = {later - earlier for earlier, later in zip(dues, dues[1:], strict=False)}
+    steps = {later - earlier for earlier, later in pairwise(dues)}
     assert steps == {timedelta(milliseconds=STEP_MS)}
     assert len(dues) >= DUE_MOMENTS
     assert runs == [f"schedule:tick@{due.isoformat()}" for due in dues]
