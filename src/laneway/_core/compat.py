@@ -198,6 +198,10 @@ def judge_interpreter(probe: Probe) -> Verdict:
 
 def _failed(probe: Probe, top: Import, why: Mapping[str, str]) -> Verdict:
     control = probe.control
+    if control is not None and control.ended and top.ended:
+        return Verdict(
+            "red", "broken", f"{top.ended}, in the main interpreter too", top.at, way_out="do not import it here"
+        )
     if control is not None and not control.works:
         said = control.ended or f"{control.kind}: {control.text}"
         missing = "cannot open shared object file" in said

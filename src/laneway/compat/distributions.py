@@ -57,7 +57,6 @@ class Installed(msgspec.Struct, frozen=True):
     is_editable: bool
     digest: str
     """Hash of the sorted RECORD entries, without metadata and byte code."""
-    requires_python: str = ""
 
     @property
     def is_native(self) -> bool:
@@ -69,7 +68,7 @@ def installed_in(path: Sequence[str]) -> list[Installed]:
     """The distributions on a search path by name; of several with one name the first, as imports see it."""
     found: dict[str, Installed] = {}
     for one in distributions(path=[str(entry) for entry in path]):
-        name = one.metadata["Name"]
+        name = one.metadata.get("Name")
         if name and canonicalize_name(name) not in found:
             found[canonicalize_name(name)] = _read(canonicalize_name(name), one)
     return sorted(found.values(), key=lambda one: one.name)
@@ -117,7 +116,6 @@ def _read(name: str, one: Distribution) -> Installed:
         libraries=tuple(path for path in native if path not in taken),
         is_editable='"editable": true' in direct or '"editable":true' in direct,
         digest=_digest(name, str(one.version), records),
-        requires_python=one.metadata["Requires-Python"] or "",
     )
 
 

@@ -234,9 +234,9 @@ def _each(one: Installed, declared: Sequence[str], where: Where) -> list[Import]
     found: list[Import] = []
     for module in declared[:_MOST_EACH]:
         tried = try_imports([module], where, rounds=2)
-        if not tried.works and not tried.refused and not try_imports([module], where, place="main").works:
-            continue
-        found.append(tried)
+        control = tried if tried.works or tried.refused else try_imports([module], where, place="main")
+        if control.works or control.ended or tried.refused:
+            found.append(tried)
     return found
 
 
