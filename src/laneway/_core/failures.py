@@ -3,9 +3,18 @@
 from collections.abc import Callable
 from importlib import import_module
 from os.path import dirname
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict, cast
 
-__all__ = ["KINDS", "Failure", "FailureKind", "MissingKey", "PolicyViolation", "failure_of", "failure_record", "kind_of"]
+__all__ = [
+    "KINDS",
+    "Failure",
+    "FailureKind",
+    "MissingKey",
+    "PolicyViolation",
+    "failure_of",
+    "failure_record",
+    "kind_of",
+]
 
 type FailureKind = Literal[
     "missing_key", "type_error", "missing_import", "timeout", "policy_violation", "lost_lane", "other"
@@ -110,7 +119,7 @@ def _described(error: BaseException, budget: list[int], seen: set[int]) -> Failu
     elif context is not None and not error.__suppress_context__ and id(context) not in seen and budget[0] > 0:
         record["context"] = _described(context, budget, seen)
     if isinstance(error, BaseExceptionGroup):
-        group: BaseExceptionGroup[Any] = error
+        group = cast("BaseExceptionGroup[BaseException]", error)
         members = [one for one in group.exceptions if id(one) not in seen]
         record["exceptions"] = [_described(one, budget, seen) for one in members if budget[0] > 0]
     return record

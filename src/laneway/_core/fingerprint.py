@@ -4,6 +4,7 @@ import ast
 import hashlib
 import linecache
 from collections.abc import Callable
+from copy import copy
 from types import CodeType
 from typing import Any
 
@@ -33,13 +34,13 @@ def _form(function: Any) -> bytes:
         function = function.__wrapped__
     code: CodeType | None = getattr(function, "__code__", None)
     if code is None:
-        return repr(type(function)).encode()
+        return type(function).__qualname__.encode()
     node = _node(code)
     if node is None:
         return _compiled(code)
     if not isinstance(node, ast.Lambda):
-        plain: dict[str, Any] = {name: getattr(node, name) for name in node._fields}
-        node = type(node)(**{**plain, "decorator_list": []})
+        node = copy(node)
+        node.decorator_list = []
     return ast.dump(node).encode("utf-8", "backslashreplace")
 
 

@@ -1,5 +1,8 @@
 """Which Python values JSON can hold, checked exactly: `check` names the culprit by its path. Standard library only."""
 
+# The values of strangers have no types to know.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from typing import Any
 
 from laneway._core.errors import JsonInvalid

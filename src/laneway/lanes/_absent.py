@@ -1,4 +1,4 @@
-"""Inside a worker: the parts of Laneway that belong to the program can be imported, but not used. Standard library only.
+"""Inside a worker: Laneway's parts for the program can be imported, but not used. Standard library only.
 
 A script that says `from laneway import Engine, task` at its top must load in a worker too, where the engine and the
 libraries it needs are not there.
@@ -20,8 +20,8 @@ _HERE_TOO = frozenset(
         *(
             f"laneway.lanes._{name}"
             for name in (
-                "absent", "arrival", "capture", "coroutines", "frames", "guard", "invoke", "limits", "load", "reply", "service",
-                "shim", "watchdog", "worker_logs",
+                "absent", "arrival", "capture", "coroutines", "frames", "guard", "invoke", "limits", "load", "reply",
+                "service", "shim", "watchdog", "worker_logs",
             )
         ),
     }
@@ -61,7 +61,7 @@ class _Absent(ModuleType):
 
 def _refuse(name: str) -> NoReturn:
     raise RuntimeError(
-        f"laneway's {name} was used while a worker loaded this code or ran a task of it; only the program itself has it. "
+        f"laneway's {name} was used while a worker loaded this code or ran its task; only the program itself has it. "
         "Put what starts runs under `if __name__ == '__main__':`"
     )
 

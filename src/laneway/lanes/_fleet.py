@@ -8,6 +8,7 @@ from typing import Any
 from laneway._core.failures import failure_record
 from laneway.lanes._codec import decode, failure_body
 from laneway.lanes._hosts import Host
+from laneway.lanes._losses import lost
 from laneway.lanes._pool import Pool
 from laneway.lanes._stopping import Ladder
 from laneway.lanes._worker import Worker
@@ -29,6 +30,9 @@ class Fleet:
         threads: threads in a package's worker for its tasks on the thread lane.
         per_host: interpreters that share one host process at most.
         output_limit: bytes kept of what one attempt prints.
+        recycle_count: attempts after which a worker is replaced; None for never.
+        recycle_age: seconds after which a worker is replaced; None for never.
+        recycle_memory_mib: memory of a host process beyond which its workers are replaced; None for never.
         ladder: patience on each rung of the stopping ladder.
     """
 
@@ -42,6 +46,9 @@ class Fleet:
         threads: int = 32,
         per_host: int = 8,
         output_limit: int = 65536,
+        recycle_count: int | None = None,
+        recycle_age: float | None = None,
+        recycle_memory_mib: int | None = None,
         ladder: Ladder | None = None,
     ) -> None:
         self.size = workers or os.process_cpu_count() or 1
@@ -54,6 +61,12 @@ class Fleet:
         self.threads = threads
         self.environment = dict(os.environ)
         """What packages may see of it is decided by their policy."""
+        self._recycle_count = recycle_count
+        self._recycle_age = recycle_age
+        self._recycle_memory_mib = recycle_memory_mib
+        self._recycles = (
+            recycle_count is not None or recycle_age is not None or recycle_memory_mib is not None
+        )
         self._per_host = per_host
         self._refusals: dict[str, str] = {}
         self._pools: dict[tuple[str, str], Pool] = {}
@@ -169,9 +182,24 @@ class Fleet:
             if pool is None:
                 worker.close()
             else:
-                pool.lost(worker, host.reason(), alone=len(loaded) <= 1)
+                lost(pool, worker, host.reason(), alone=len(loaded) <= 1)
         if not self._hosts and self._empty is not None:
             self._empty.set()
+
+    def is_worn(self, worker: Worker) -> bool:
+        """True when the worker has run for long enough, by what the fleet was told."""
+        if not self._recycles or worker.ending:
+            return False
+        if self._recycle_count is not None and worker.served >= self._recycle_count:
+            return True
+        if self._recycle_age is not None and self.loop.time() - worker.born > self._recycle_age:
+            return True
+        if self._recycle_memory_mib is not None and worker.host.memory_mib() > self._recycle_memory_mib:
+            worker.host.closing = (
+                True  # an interpreter gives memory back to its host, not always to the system
+            )
+            return True
+        return False
 
     def idle(self, worker: Worker) -> None:
         """A worker has nothing to do: it is closed when that lasts. No timer runs while nothing is idle."""
@@ -285,7 +313,7 @@ class Fleet:
 
 def _may_be_the_interpreter(error: dict[str, Any]) -> bool:
     """True where a process may load what an interpreter could not: a refused extension module, a crash."""
-    return error["type"] == "ImportError" or error["kind"] == "lost_lane"
+    return bool(error["type"] == "ImportError" or error["kind"] == "lost_lane")
 
 
 def _no_interpreters(wish: bool | str) -> str:

@@ -51,3 +51,11 @@ class Flight:
         """True when its worker died while it ran, together with others that may have been the cause."""
         self.over: asyncio.Future[None] | None = None
         """Set where somebody waits for the attempt's end rather than for its outcome."""
+
+    def end(self) -> None:
+        """No time limit runs any more, and whoever waits for the end may go on."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if self.over is not None and not self.over.done():
+            self.over.set_result(None)

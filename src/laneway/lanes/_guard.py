@@ -4,6 +4,9 @@ A guard-rail, not a sandbox: code that sets out to get around it can (see docs/e
 hold against such code is enforced by the operating system on the process lane.
 """
 
+# The values of strangers have no types to know.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import _interpreters
 import os
 import sys
@@ -50,6 +53,10 @@ _NATIVE = frozenset(
         "_ctypes_test",
     }
 )
+_MEMORY_EVENTS = (
+    "ctypes.cdata", "ctypes.cdata/buffer", "ctypes.string_at", "ctypes.wstring_at", "ctypes.memoryview_at",
+    "ctypes.PyObj_FromPtr",
+)  # fmt: skip
 _NOTHING = "never"
 _MOST_REFUSALS = 50
 
@@ -94,7 +101,8 @@ class Guard:
         for name in _NATIVE:
             sys.modules.pop(name, None)
         # asyncio imports it, so it must be there; without `create` it is harmless. Importing it anew is refused.
-        _interpreters.create = self._no_interpreters
+        module: Any = _interpreters
+        module.create = self._no_interpreters
         sys.dont_write_bytecode = True
         checks = self._checks()
         trusted = self.trusted
@@ -173,29 +181,32 @@ class Guard:
                 "syslog.openlog": self._flag("network", "writing to syslog"),
                 "syslog.syslog": self._flag("network", "writing to syslog"),
             }  # fmt: skip
+        starts, threads = self._start, self._flag("threads", "starting a thread")
+        calls, memory = self._flag("native", "calling C"), self._flag("native", "C memory")
+        library, extension = (
+            self._flag("native", "loading a library"),
+            self._flag("native", "an SQLite extension"),
+        )
+        limits, others = self._never("changing limits"), self._never("looking for objects of others")
+        checks |= dict.fromkeys(("subprocess.Popen", "os.posix_spawn", "os.exec"), starts)
         checks |= {
-            "subprocess.Popen": self._start, "os.posix_spawn": self._start, "_posixsubprocess.fork_exec": self._fork_exec,
-            "os.exec": self._start, "os.system": self._flag("subprocess", "os.system"),
-            "os.fork": self._flag("subprocess", "os.fork"), "os.forkpty": self._flag("subprocess", "os.forkpty"),
-            "pty.spawn": self._flag("subprocess", "pty.spawn"),
-            "_thread.start_new_thread": self._flag("threads", "starting a thread"),
-            "_thread.start_joinable_thread": self._flag("threads", "starting a thread"),
-            "ctypes.dlopen": self._flag("native", "loading a library"), "ctypes.dlsym": self._flag("native", "calling C"),
-            "ctypes.dlsym/handle": self._flag("native", "calling C"),
-            "ctypes.call_function": self._flag("native", "calling C"), "ctypes.cdata": self._flag("native", "C memory"),
-            "ctypes.cdata/buffer": self._flag("native", "C memory"), "ctypes.string_at": self._flag("native", "C memory"),
-            "ctypes.wstring_at": self._flag("native", "C memory"), "ctypes.memoryview_at": self._flag("native", "C memory"),
-            "ctypes.PyObj_FromPtr": self._flag("native", "C memory"),
-            "sqlite3.enable_load_extension": self._flag("native", "an SQLite extension"),
-            "sqlite3.load_extension": self._flag("native", "an SQLite extension"),
+            event: self._flag("subprocess", event)
+            for event in ("os.system", "os.fork", "os.forkpty", "pty.spawn")
+        }
+        checks |= dict.fromkeys(("_thread.start_new_thread", "_thread.start_joinable_thread"), threads)
+        checks |= dict.fromkeys(("ctypes.dlsym", "ctypes.dlsym/handle", "ctypes.call_function"), calls)
+        checks |= dict.fromkeys(_MEMORY_EVENTS, memory)
+        checks |= dict.fromkeys(("sqlite3.enable_load_extension", "sqlite3.load_extension"), extension)
+        checks |= dict.fromkeys(("os.killpg", "signal.pthread_kill"), self._never("sending a signal"))
+        checks |= dict.fromkeys(("resource.setrlimit", "resource.prlimit"), limits)
+        checks |= dict.fromkeys(("gc.get_objects", "gc.get_referrers"), others)
+        checks |= {
+            "_posixsubprocess.fork_exec": self._fork_exec,
+            "ctypes.dlopen": library,
             "cpython.PyInterpreterState_New": self._never("making an interpreter"),
-            "os.kill": self._kill, "os.killpg": self._never("sending a signal"),
-            "signal.pthread_kill": self._never("sending a signal"),
-            "resource.setrlimit": self._never("changing limits"), "resource.prlimit": self._never("changing limits"),
-            "gc.get_objects": self._never("looking for objects of others"),
-            "gc.get_referrers": self._never("looking for objects of others"),
+            "os.kill": self._kill,
             "object.__setattr__": self._set_attribute,
-        }  # fmt: skip
+        }
         if not self._alone:
             checks["os.chdir"] = checks["os.fchdir"] = self._never(
                 "changing the directory of a shared process"

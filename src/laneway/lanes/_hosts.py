@@ -80,6 +80,14 @@ class Host:
         """The process's id, which is its process group's too."""
         return self._process.pid
 
+    def memory_mib(self) -> float:
+        """What the process holds in memory; 0 where that cannot be told."""
+        try:
+            with open(f"/proc/{self._process.pid}/statm") as file:
+                return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1024 * 1024)
+        except OSError, ValueError:
+            return 0.0
+
     def start_worker(self, setup: str, fds: list[int]) -> None:
         """Hand a worker's descriptors and set-up over. Raises OSError when the host is dead."""
         body = setup.encode()

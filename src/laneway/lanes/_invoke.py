@@ -1,5 +1,8 @@
 """Calling a task function: arguments from a payload, an outcome from what it returned. Standard library only."""
 
+# The values of strangers have no types to know.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from collections.abc import Callable
 from typing import Any
 

@@ -1,5 +1,8 @@
 """Inside a worker process: limits that the operating system enforces. Standard library only."""
 
+# The values of strangers have no types to know.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import ctypes
 import os
 import resource

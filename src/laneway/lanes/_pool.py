@@ -1,8 +1,6 @@
 """The workers of one unit in one place: handing orders out, starting and closing workers, reading replies."""
 
 import asyncio
-import itertools
-import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +8,9 @@ from laneway._core.failures import failure_record
 from laneway.lanes import _frames as frames
 from laneway.lanes._codec import decode, failure_body
 from laneway.lanes._flight import Flight
-from laneway.lanes._guard import kept_environment
-from laneway.lanes._hosts import LANEWAY_PARENT, Host
+from laneway.lanes._losses import lost, next_suspect
 from laneway.lanes._reach import limit_of
+from laneway.lanes._starting import start_worker
 from laneway.lanes._stopping import Ladder, stop, timed_out
 from laneway.lanes._worker import Worker
 from laneway.ports import Outcome, StepOrder, Unit
@@ -29,7 +27,6 @@ _FLOOR_SECONDS = 0.000016
 _REAP_SECONDS = 0.25
 """How long after a worker's pipe closed its host may take to be seen dead."""
 _KINDS: Any = {**frames.KINDS, frames.DESCRIBED: "value"}
-_numbers = itertools.count(1)
 
 
 class Pool:
@@ -43,6 +40,8 @@ class Pool:
         self.limit = limit
         self.workers: list[Worker] = []
         self.waiting: deque[Flight] = deque()
+        self.suspects: deque[Flight] = deque()
+        """Attempts that ran when a host died and may have been the cause: each runs again alone."""
         self.seconds: dict[str, float] = {}
         """How long each task takes, quick to rise and slow to fall."""
         self.retiring = False
@@ -119,7 +118,7 @@ class Pool:
         if not self.waiting:
             worker = self._choose(flight)
             if worker is not None:
-                self._send(worker, flight)
+                self.send(worker, flight)
                 return
         self.waiting.append(flight)
         self._grow()
@@ -134,7 +133,7 @@ class Pool:
         load = 0.0
         ahead = 1 if order is None else order.task.batch
         for worker in self.workers:
-            if not worker.ready or worker.ending or worker.reserved is not None:
+            if not worker.ready or worker.ending or worker.suspicious:
                 continue
             if worker.concurrent:
                 if order is not None and not order.task.is_async:
@@ -157,7 +156,8 @@ class Pool:
     def _flying(self) -> int:
         return sum(len(worker.flights) + len(worker.by_number) for worker in self.workers)
 
-    def _send(self, worker: Worker, flight: Flight) -> None:
+    def send(self, worker: Worker, flight: Flight) -> None:
+        """Hand an order to that worker."""
         worker.send(flight)
         if worker.concurrent or worker.flights[0] is flight:
             self._begin(worker, flight)
@@ -191,14 +191,14 @@ class Pool:
             flight = waiting[0]
             if flight.unwanted:
                 waiting.popleft()
-                _end(flight)
+                flight.end()
                 continue
             worker = self._choose(flight)
             if worker is None:
                 self._grow()
                 return
             waiting.popleft()
-            self._send(worker, flight)
+            self.send(worker, flight)
 
     # Workers -------------------------------------------------------------------------------------------------
 
@@ -211,67 +211,39 @@ class Pool:
     def start(self, *, exclusive: bool = False) -> Worker | None:
         """Start a worker; with `exclusive` in a host of its own."""
         if self.fleet.closed:
-            self._fail_waiting(failure_record("lost_lane", "LaneError", "the engine is closing its lanes"))
+            self.fail_waiting(failure_record("lost_lane", "LaneError", "the engine is closing its lanes"))
             return None
-        host: Host | None = None
-        name = f"{self.place}-{next(_numbers)}"
-        guarded = self.unit.kind == "package" or bool(self.unit.policy)
-        shell = "process" if self.place == "process" or self.fleet.refusal_of(self.unit) else "interpreter"
-        setup = {
-            "shell": shell,
-            "name": name,
-            "home": LANEWAY_PARENT,
-            "guarded": guarded,
-            "place": self.place,
-            "threads": self.fleet.threads,
-            "unit": {
-                "kind": self.unit.kind,
-                "entry": self.unit.entry,
-                "paths": list(self.unit.paths),
-                "inherited": list(self.unit.inherited),
-                "policy": dict(self.unit.policy),
-                "limits": dict(self.unit.limits),
-            },
-            "output_limit": min(self.fleet.output_limit, self.limits.get("output_kib", 1 << 30) * 1024),
-            "log_level": logging.getLogger().getEffectiveLevel(),
-        }
         try:
-            environment = (
-                kept_environment(dict(self.unit.policy), self.fleet.environment) if guarded else None
-            )
-            host = self.fleet.host(exclusive=exclusive or shell == "process", environment=environment)
-            worker = Worker(self.loop, host, setup, name, self._replied)
+            worker = start_worker(self, exclusive=exclusive)
         except OSError as error:
-            if host is not None:
-                host.kill()
-            self._fail_waiting(
-                failure_record(
-                    "lost_lane", "LaneError", f"no worker could be started for {self._name()}: {error}"
-                )
-            )
+            message = f"no worker could be started for {self.name}: {error}"
+            self.fail_waiting(failure_record("lost_lane", "LaneError", message))
             return None
         self.workers.append(worker)
         worker.timer = self.loop.call_later(self.import_timeout, self._import_too_long, worker)
         return worker
 
-    def _name(self) -> str:
+    @property
+    def name(self) -> str:
+        """The unit's name, for people."""
         return self.unit.name or self.unit.entry
 
     def _import_too_long(self, worker: Worker) -> None:
         limit = self.import_timeout
         worker.host.dump(worker.name)
-        message = f"importing {self._name()} took longer than {limit:g} s, so its worker was stopped"
-        self._fail_waiting(failure_record("timeout", "TimeoutError", message), loading=worker)
+        message = f"importing {self.name} took longer than {limit:g} s, so its worker was stopped"
+        self.fail_waiting(failure_record("timeout", "TimeoutError", message), loading=worker)
         self.kill(worker, worker)
 
-    def _fail_waiting(self, record: Any, loading: Worker | None = None) -> None:
+    def fail_waiting(self, record: Any, loading: Worker | None = None) -> None:
+        """Give everything that waits for a worker the same failure."""
         body = failure_body(record)
         waiting, self.waiting = self.waiting, deque()
-        if loading is not None and loading.reserved is not None:
-            waiting.append(loading.reserved)
-            loading.reserved = None
+        if loading is not None and loading.suspicious:
+            waiting += self.suspects
+            self.suspects.clear()
         for flight in waiting:
-            self._settle(
+            self.settle(
                 flight, Outcome("failure", body, lane=flight.lane, worker=loading.name if loading else "")
             )
 
@@ -280,14 +252,15 @@ class Pool:
         worker.ending = True
         worker.host.kill(blamed)
 
-    def _drop(self, worker: Worker) -> None:
+    def drop(self, worker: Worker) -> None:
+        """Let the worker end: it has nothing to do any more, or is gone."""
         if worker in self.workers:
             self.workers.remove(worker)
         worker.close()
 
     # Replies -------------------------------------------------------------------------------------------------
 
-    def _replied(
+    def replied(
         self,
         worker: Worker,
         flight: Flight | None,
@@ -299,6 +272,7 @@ class Pool:
         duration: float,
         refusals: tuple[str, ...],
     ) -> None:
+        """A worker answered: an outcome, or a word about itself."""
         if flight is None:
             self._said(worker, kind, body, printed)
             return
@@ -313,18 +287,22 @@ class Pool:
             spent = duration if duration > _FLOOR_SECONDS else _FLOOR_SECONDS
             self.seconds[reference] = spent if spent > known else known + (spent - known) * 0.1
         output = worker.output(printed) if printed else ""
-        if flags & frames.SPENT:
-            worker.ending = True
         outcome = self._outcome(worker, flight, kind, body, started, duration, output, refusals)
-        self._settle(flight, outcome)
-        if worker.ending:
+        self.settle(flight, outcome)
+        flying = worker.flights or worker.by_number
+        if flags & frames.SPENT:
             self._move_on(worker)
-        elif not worker.concurrent:
-            if worker.flights:
+        elif worker.suspicious:
+            next_suspect(self, worker)
+        elif flying:
+            if not worker.concurrent:
                 self._begin(worker, worker.flights[0])
-            else:
-                self.fleet.idle(worker)
-        elif not worker.by_number:
+            if self.fleet.is_worn(worker):
+                worker.ending = True
+                worker.tell(frames.DRAIN)
+        elif worker.ending or self.fleet.is_worn(worker):
+            self.drop(worker)
+        else:
             self.fleet.idle(worker)
         if self.waiting:
             self.pump()
@@ -364,10 +342,11 @@ class Pool:
             refusals,
         )
 
-    def _settle(self, flight: Flight, outcome: Outcome) -> None:
+    def settle(self, flight: Flight, outcome: Outcome) -> None:
+        """Give the flight its outcome."""
         if not flight.future.done():
             flight.future.set_result(outcome)
-        _end(flight)
+        flight.end()
 
     def _said(self, worker: Worker, kind: int, body: bytes, printed: int) -> None:
         """A reply to no order: loaded, not loaded, or the end of the pipe."""
@@ -378,9 +357,8 @@ class Pool:
                 worker.timer.cancel()
                 worker.timer = None
             worker.output(printed)
-            if worker.reserved is not None:
-                flight, worker.reserved = worker.reserved, None
-                self._send(worker, flight)
+            if worker.suspicious:
+                next_suspect(self, worker)
             self.pump()
             if not worker.flights and not worker.by_number:
                 self.fleet.idle(worker)
@@ -390,17 +368,17 @@ class Pool:
             output = worker.output(printed)
             if output:
                 record["traceback"] += f"\nIt printed:\n{output[-2000:]}"
-            self._fail_waiting(record, loading=worker)
-            self._drop(worker)
+            self.fail_waiting(record, loading=worker)
+            self.drop(worker)
         elif worker.ending and not worker.flights and not worker.by_number:
-            self._drop(worker)
+            self.drop(worker)
         elif not worker.host.dead:
             self.loop.call_later(_REAP_SECONDS, self._ended_alone, worker)
 
     def _ended_alone(self, worker: Worker) -> None:
         """The worker's pipe closed but its host lives on: nothing else in the host is to blame."""
         if worker in self.workers and not worker.host.closing:
-            self.lost(worker, "ended unexpectedly", alone=True)
+            lost(self, worker, "ended unexpectedly", alone=True)
 
     def _move_on(self, worker: Worker) -> None:
         """The worker ends: what it had not begun goes to others."""
@@ -408,110 +386,29 @@ class Pool:
         left = [*worker.flights, *worker.by_number.values()]
         worker.flights.clear()
         worker.by_number.clear()
-        self._requeue(left)
-        self._drop(worker)
+        self.requeue(left)
+        self.drop(worker)
 
-    def _requeue(self, flights: list[Flight]) -> None:
+    def requeue(self, flights: list[Flight]) -> None:
+        """Put orders that have not run back to the front."""
         for flight in reversed(flights):
             flight.worker = None
             if flight.timer is not None:
                 flight.timer.cancel()
                 flight.timer = None
             if flight.unwanted:
-                _end(flight)
+                flight.end()
             else:
                 self.waiting.appendleft(flight)
-
-    def lost(self, worker: Worker, reason: str, *, alone: bool) -> None:
-        """The worker is gone with whatever it ran.
-
-        Args:
-            worker: the one that is gone.
-            reason: what became of it, for people.
-            alone: True when no other attempt can have been the cause.
-        """
-        worker.drain()
-        self.restarts += 1
-        blamed = worker.host.blamed
-        running = list(worker.by_number.values()) if worker.concurrent else [*worker.flights][:1]
-        if not worker.ready:
-            running = []
-            self._lost_loading(worker, reason, alone=alone)
-        queued = [flight for flight in worker.flights if flight not in running]
-        worker.flights.clear()
-        worker.by_number.clear()
-        output = worker.output(-1)
-        self._drop(worker)
-        again: list[Flight] = []
-        for flight in running:
-            if flight.rung and (flight is blamed or flight.expired or flight.unwanted):
-                self._ended_by_kill(worker, flight, output)
-            elif blamed is not None:
-                again.append(flight)
-            elif (alone and len(running) == 1) or flight.crashed:
-                self._settle(flight, self._lost_outcome(worker, flight, reason, output))
-            else:
-                self._alone(flight)
-        self._requeue(again + queued)
-        self.pump()
-
-    def _lost_loading(self, worker: Worker, reason: str, *, alone: bool) -> None:
-        if worker.host.blamed is not None:
-            if worker.reserved is not None:
-                self.waiting.appendleft(worker.reserved)
-            return
-        self.crashed_loads += 1
-        if alone or self.crashed_loads > 1:
-            printed = worker.host.printed()
-            message = f"the worker {reason} while importing {self._name()}"
-            record = failure_record("lost_lane", "WorkerLost", message, printed)
-            self._fail_waiting(record, loading=worker)
-        elif worker.reserved is not None:
-            self.waiting.appendleft(worker.reserved)
-
-    def _alone(self, flight: Flight) -> None:
-        """Run a suspect once more in a host of its own: if that dies too, the cause is known."""
-        flight.crashed = True
-        flight.worker = None
-        if flight.timer is not None:
-            flight.timer.cancel()
-            flight.timer = None
-        worker = self.start(exclusive=True)
-        if worker is None:
-            self.waiting.append(flight)
-        else:
-            worker.reserved = flight
-
-    def _ended_by_kill(self, worker: Worker, flight: Flight, output: str) -> None:
-        order = flight.order
-        if order is None or not flight.expired:
-            body = failure_body(
-                failure_record("other", "AttemptStopped", "the attempt was stopped by killing its worker")
-            )
-        else:
-            body = timed_out(order.task.id, flight.limit, "kill", worker.host.printed())
-        spent = self.loop.time() - flight.begun if flight.begun else 0.0
-        kind: Any = "failure" if flight.expired else "stopped"
-        self._settle(flight, Outcome(kind, body, 0.0, spent, flight.lane, worker.name, "kill", output))
-
-    def _lost_outcome(self, worker: Worker, flight: Flight, reason: str, output: str) -> Outcome:
-        task = flight.order.task.id if flight.order else "discovery"
-        message = f"the worker {reason} while it ran task {task!r}"
-        if "SIGXCPU" in reason:
-            message = (
-                f"task {task!r} used more CPU time than [limits] cpu_seconds allows, so its worker was ended"
-            )
-            record = failure_record("timeout", "LimitExceeded", message)
-        else:
-            record = failure_record("lost_lane", "WorkerLost", message, worker.host.printed())
-        return Outcome("failure", failure_body(record), lane=flight.lane, worker=worker.name, output=output)
 
     # Ending --------------------------------------------------------------------------------------------------
 
     @property
     def busy(self) -> bool:
         """True while something waits or runs."""
-        return bool(self.waiting) or any(worker.flights or worker.by_number for worker in self.workers)
+        return bool(self.waiting or self.suspects) or any(
+            worker.flights or worker.by_number for worker in self.workers
+        )
 
     @property
     def ladder(self) -> Ladder:
@@ -524,15 +421,7 @@ class Pool:
         for worker in list(self.workers):
             if worker.ready and not worker.flights and not worker.by_number:
                 if worker.idle_since <= before:
-                    self._drop(worker)
+                    self.drop(worker)
                 else:
                     left = True
         return left
-
-
-def _end(flight: Flight) -> None:
-    if flight.timer is not None:
-        flight.timer.cancel()
-        flight.timer = None
-    if flight.over is not None and not flight.over.done():
-        flight.over.set_result(None)

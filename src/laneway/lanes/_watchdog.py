@@ -107,7 +107,7 @@ class Watchdog:
 
     def _stack(self) -> str:
         frame = sys._current_frames().get(self._thread)
-        lines = []
+        lines: list[str] = []
         while frame is not None:
             lines.append(
                 f'  File "{frame.f_code.co_filename}", line {frame.f_lineno}, in {frame.f_code.co_name}'

@@ -55,8 +55,10 @@ class Worker:
         """True once it takes no more orders."""
         self.idle_since = 0.0
         self.served = 0
+        self.born = loop.time()
         self.timer: asyncio.TimerHandle | None = None
-        self.reserved: Flight | None = None
+        self.suspicious = False
+        """True while it runs, one by one and alone, what may have killed another worker."""
         self._numbers: dict[str, int] = {}
         self._next = 0
         self._outbox: list[bytes] = []

@@ -45,7 +45,8 @@ class Bench:
     """A fleet with all lanes, and short ways to run tasks on them."""
 
     def __init__(self, **options: Any) -> None:
-        self.fleet = Fleet(**{"workers": 2, **options})
+        options.setdefault("workers", 2)
+        self.fleet = Fleet(**options)
         self.lanes: dict[str, Lane] = {
             lane.name: lane
             for lane in (

@@ -1,0 +1,49 @@
+"""Starting a worker: what its shim is told, and which host takes it."""
+
+import itertools
+import logging
+from typing import TYPE_CHECKING
+
+from laneway.lanes._guard import kept_environment
+from laneway.lanes._hosts import LANEWAY_PARENT
+from laneway.lanes._worker import Worker
+
+if TYPE_CHECKING:
+    from laneway.lanes._pool import Pool
+
+__all__ = ["start_worker"]
+
+_numbers = itertools.count(1)
+
+
+def start_worker(pool: Pool, *, exclusive: bool) -> Worker:
+    """Start a worker for the pool's unit; with `exclusive` in a host of its own. Raises OSError when that fails."""
+    fleet, unit = pool.fleet, pool.unit
+    name = f"{pool.place}-{next(_numbers)}"
+    guarded = unit.kind == "package" or bool(unit.policy)
+    shell = "process" if pool.place == "process" or fleet.refusal_of(unit) else "interpreter"
+    setup = {
+        "shell": shell,
+        "name": name,
+        "home": LANEWAY_PARENT,
+        "guarded": guarded,
+        "place": pool.place,
+        "threads": fleet.threads,
+        "unit": {
+            "kind": unit.kind,
+            "entry": unit.entry,
+            "paths": list(unit.paths),
+            "inherited": list(unit.inherited),
+            "policy": dict(unit.policy),
+            "limits": dict(unit.limits),
+        },
+        "output_limit": min(fleet.output_limit, pool.limits.get("output_kib", 1 << 30) * 1024),
+        "log_level": logging.getLogger().getEffectiveLevel(),
+    }
+    environment = kept_environment(dict(unit.policy), fleet.environment) if guarded else None
+    host = fleet.host(exclusive=exclusive or shell == "process", environment=environment)
+    try:
+        return Worker(pool.loop, host, setup, name, pool.replied)
+    except OSError:
+        host.kill()
+        raise
