@@ -36,9 +36,21 @@ SETTINGS = (
     Setting("LANEWAY_GRACE", "5", "Seconds running steps may go on when the program ends."),
     Setting("LANEWAY_LOG", "warning", "Level of log lines on standard error: debug, info, warning or error."),
     Setting("LANEWAY_LOG_FORMAT", "console", "How commands write log lines: console or json."),
-    Setting("LANEWAY_REDACT", "", "Keys whose values log lines leave out, separated by commas: password,token."),
+    Setting(
+        "LANEWAY_REDACT", "", "Keys whose values log lines leave out, separated by commas: password,token."
+    ),
     Setting("LANEWAY_AUDIT", "", "Folder of the audit log; without it there is none."),
-    Setting("LANEWAY_AUDIT_FSYNC", "rotate", "Force the audit log to the disk with each write, or rotate: each file."),
+    Setting(
+        "LANEWAY_AUDIT_FSYNC",
+        "rotate",
+        "Force the audit log to the disk with each write, or rotate: each file.",
+    ),
+    Setting(
+        "LANEWAY_TRUSTED_KEYS",
+        "",
+        "Public keys whose signatures on packages are accepted, or files with one each, separated by commas.",
+    ),
+    Setting("LANEWAY_SIGNED_ONLY", "off", "on refuses packages that no trusted key signed."),
     Setting("LANEWAY_PS", "on", "off hides engines from `laneway ps`."),
 )
 
@@ -56,6 +68,8 @@ class Settings(NamedTuple):
     redact: tuple[str, ...] = ()
     audit: str = ""
     audit_fsync: AuditFsync = "rotate"
+    trusted_keys: tuple[str, ...] = ()
+    signed_only: bool = False
     ps: bool = True
 
 
@@ -74,7 +88,9 @@ def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
         grace=_seconds("LANEWAY_GRACE", raw["LANEWAY_GRACE"]),
         log=_level(raw["LANEWAY_LOG"]),
         log_lines="json" if _one_of("LANEWAY_LOG_FORMAT", raw, "console", "json") == "json" else "console",
-        redact=tuple(one.strip() for one in raw["LANEWAY_REDACT"].split(",") if one.strip()),
+        redact=_listed(raw["LANEWAY_REDACT"]),
+        trusted_keys=_listed(raw["LANEWAY_TRUSTED_KEYS"]),
+        signed_only=_switch("LANEWAY_SIGNED_ONLY", raw["LANEWAY_SIGNED_ONLY"]),
         audit=raw["LANEWAY_AUDIT"],
         audit_fsync="each" if _one_of("LANEWAY_AUDIT_FSYNC", raw, "each", "rotate") == "each" else "rotate",
         ps=_switch("LANEWAY_PS", raw["LANEWAY_PS"]),
@@ -87,6 +103,10 @@ def runtime_folder(environment: Mapping[str, str] = os.environ) -> str:
     if folder and os.path.isdir(folder):
         return os.path.join(folder, "laneway")
     return os.path.join(tempfile.gettempdir(), f"laneway-{os.getuid()}")
+
+
+def _listed(value: str) -> tuple[str, ...]:
+    return tuple(one.strip() for one in value.split(",") if one.strip())
 
 
 def _one_of(setting: str, raw: Mapping[str, str], *allowed: str) -> str:

@@ -18,7 +18,9 @@ from laneway.engine.target import Target
 from laneway.packages import chosen_workflow, open_package, workflows_of
 from laneway.packages.folder import is_package_folder
 from laneway.packages.opening import installed_archive
+from laneway.packages.signing import trusted
 from laneway.ports import Unit
+from laneway.settings import settings_from
 
 __all__ = ["Discovers", "find_target"]
 
@@ -93,7 +95,9 @@ def _is_package(path: Path) -> bool:
 
 
 async def _in_package(path: Path, name: str | None, fleet: Discovers) -> Target:
-    package = open_package(path)
+    settings = settings_from()
+    trust = trusted(settings.trusted_keys, allow_unsigned=not settings.signed_only)
+    package = open_package(path, trust=trust)
     unit = package.unit()
     seconds = float(dict(unit.limits).get("import_seconds", _IMPORT_SECONDS))
     answer = await fleet.discover(unit, timeout=seconds)

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from laneway.cli._package_natives import native_lines
+
 __all__ = ["inspection_lines", "size_text"]
 
 _KIB = 1024
@@ -88,6 +90,7 @@ def _dependencies(found: Mapping[str, Any]) -> Iterator[str]:
     for one in dependencies["vendored"]:
         native = f", native code in {len(one['native'])} file(s)" if one["native"] else ""
         yield f"  {one['name']} {one['version']}  {size_text(one['size_bytes'])}{native}"
+    yield from native_lines(found.get("native", []))
     if dependencies["missing"]:
         yield ""
         yield f"Missing from vendor/: {', '.join(dependencies['missing'])}. Run `laneway package vendor`"

@@ -13,6 +13,7 @@ from laneway._core.model import TaskSpec
 from laneway.app import Engine
 from laneway.cli import _screen as screen
 from laneway.cli._options import json_option as _as_json
+from laneway.cli._package_natives import native_facts, native_lines
 from laneway.cli._package_text import inspection_lines, size_text
 from laneway.packages import Package, Trust, build_archive, open_package, verify_archive
 from laneway.packages._record import SIGNATURE_NAME, record_text
@@ -27,6 +28,7 @@ from laneway.packages.shelf import Installed, Shelf
 from laneway.packages.signing import new_key as make_key
 from laneway.packages.signing import public_key_of, sign_record, trusted, verdict_of
 from laneway.packages.vendoring import Vendored, vendor
+from laneway.settings import settings_from
 
 __all__ = ["package_group"]
 
@@ -84,38 +86,19 @@ def new(folder: Path, name: str | None, as_json: bool) -> None:
 @click.option("--locked", is_flag=True, help="Install exactly what laneway.lock says.")
 @click.option("--upgrade", is_flag=True, help="Take the newest versions that fit instead of the lock's.")
 @click.option("--allow-build", is_flag=True, help="Build what has no wheel; this runs its code here.")
+@click.option(
+    "--no-probe", is_flag=True, help="Do not try native code out, which imports it in processes of its own."
+)
 @click.option("--uv", "uv", type=_FILE, help="The uv to use; default: the one on PATH or beside this Python.")
 @_as_json
-def vendor_command(
-    folder: Path,
-    offline: bool,
-    locked: bool,
-    upgrade: bool,
-    allow_build: bool,
-    uv: Path | None,
-    as_json: bool,
-) -> None:
+def vendor_command(folder: Path, no_probe: bool, as_json: bool, **options: Any) -> None:
     """Install [dependencies] into vendor/ with uv, pinned by hash in laneway.lock."""
     package = open_package(folder)
-    found = vendor(
-        package.root,
-        package.manifest,
-        uv=uv,
-        offline=offline,
-        locked=locked,
-        upgrade=upgrade,
-        allow_build=allow_build,
-    )
-    record = {"name": package.name, "vendored": msgspec.to_builtins(found)}
+    found = vendor(package.root, package.manifest, **options)
+    natives = [] if no_probe or not any(one.native for one in found) else native_facts(package.root)
+    record = {"name": package.name, "vendored": msgspec.to_builtins(found), "native": natives}
     lines = [f"vendored {len(found)} distribution(s) for {package.label}", *map(_vendored_line, found)]
-    native = [one.name for one in found if one.native]
-    if native:
-        lines.append(
-            f"{', '.join(native)}: native code, which may not load in an interpreter; if it does not, tasks"
-        )
-        lines.append(
-            "that need isolation run on the process lane. `laneway package inspect` shows what it comes to."
-        )
+    lines += native_lines(natives)
     _show(record, lines, as_json)
 
 
@@ -218,6 +201,8 @@ def inspect(
     """Show a package's tasks, graph, lanes with reasons, policy, limits, sizes, signature and dependencies."""
     opened = open_package(locate(package, _shelf(shelf)), trust=_trust(keys, signed_only))
     found = _inspection(opened, no_import=no_import)
+    if not no_import and any(one["native"] for one in found["dependencies"]["vendored"]):
+        found["native"] = native_facts(opened.root)
     _show(found, inspection_lines(found), as_json)
 
 
@@ -316,9 +301,11 @@ def _shelf(folder: Path | None) -> Shelf:
 
 
 def _trust(keys: Sequence[str], signed_only: bool) -> Trust:
-    if signed_only and not keys:
+    settings = settings_from()
+    known = [*settings.trusted_keys, *keys]
+    if signed_only and not known:
         raise click.UsageError("--signed-only needs --trust KEY")
-    return trusted(keys, allow_unsigned=not signed_only)
+    return trusted(known, allow_unsigned=not (signed_only or settings.signed_only))
 
 
 def _target(package: Package, output: Path | None) -> Path:
@@ -358,7 +345,7 @@ def _state(one: Installed) -> str:
 
 
 def _vendored_line(one: Vendored) -> str:
-    native = f", native code: {', '.join(one.native)}" if one.native else ""
+    native = f", {len(one.native)} file(s) in native code" if one.native else ""
     return f"  {one.name} {one.version}  {one.files} files, {size_text(one.size_bytes)}{native}"
 
 

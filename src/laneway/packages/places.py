@@ -31,8 +31,9 @@ def first_usable(places: Iterable[Path]) -> Path:
     tried: list[str] = []
     for place in places:
         with contextlib.suppress(OSError):
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if _is_own(place) and os.access(place, os.W_OK | os.X_OK):
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            place.mkdir(mode=0o700, exist_ok=True)
+            if _is_own(place.parent) and _is_own(place) and os.access(place, os.W_OK | os.X_OK):
                 return place
         tried.append(str(place))
     reason = f"no folder for packages can be written; tried {', '.join(tried)}"

@@ -87,6 +87,11 @@ def test_life_of_a_package(shell: Shell) -> None:
     verified = shell.json("package", "verify", "word-counter-0.1.0.lane", "--trust", key, "--signed-only")
     assert verified["signature"] == {"status": "trusted", "signer": "key"}
 
+    shell.environment |= {"LANEWAY_SIGNED_ONLY": "on"}
+    assert "does not trust" in shell.run("run", "word-counter-0.1.0.lane", "-c", "text=a", status=2)
+    assert "does not trust" in shell.run("package", "install", "word-counter-0.1.0.lane", status=2)
+    shell.environment |= {"LANEWAY_TRUSTED_KEYS": key}
+    assert "not signed" in shell.run("tasks", "word-counter", status=2)
     shell.run("package", "install", "word-counter-0.1.0.lane")
     (listed,) = shell.json("package", "list")["packages"]
     assert (listed["name"], listed["version"], listed["signed"]) == ("word-counter", "0.1.0", True)

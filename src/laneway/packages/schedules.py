@@ -1,0 +1,38 @@
+"""The schedules that a package declares, as what a scheduler is told."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from laneway.packages._tables import moment_of
+from laneway.packages.manifest import ScheduleTable
+from laneway.packages.opening import open_package
+
+__all__ = ["schedules_in"]
+
+
+def schedules_in(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Of each `[schedule.NAME]`: the job's name, its target, and the options of `Scheduler.add`."""
+    package = open_package(path)
+    for table in package.manifest.schedules:
+        target = f"{path.absolute()}#{table.workflow}"
+        yield f"{package.name}/{table.name}", target, _options(table, package.name)
+
+
+def _options(table: ScheduleTable, package: str) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "parameters": table.parameters,
+        "cron": table.cron,
+        "every": table.every_seconds,
+        "at": None if table.at is None else moment_of(table.at),
+        "timezone": table.timezone,
+        "misfire": table.misfire,
+        "jitter": table.jitter_seconds,
+        "overlap": table.overlap,
+        "parallel_safe": table.parallel_safe,
+        "paused": table.paused,
+        "origin": package,
+    }
+    if table.misfire_limit is not None:
+        options["misfire_limit"] = table.misfire_limit
+    return options
