@@ -5,15 +5,16 @@ import os
 import pwd
 import threading
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
+from time import time
 from typing import Any
 
 import msgspec
 
 from laneway._core.errors import LanewayError
 from laneway._core.records import Transition
+from laneway.observe._json_lines import moment
 from laneway.observe.audit import AuditLog, Fsync
 from laneway.ports import LiveRun, Observer, Outcome, StepOrder
 
@@ -21,6 +22,9 @@ __all__ = ["AuditTrail"]
 
 log = logging.getLogger("laneway.audit")
 _PAUSE_SECONDS = 1.0
+_GATHER_SECONDS = 0.05
+"""How long entries wait for others to be appended with."""
+_AT_ONCE = frozenset({"policy_violation", "package_refused", "settings_changed"})
 _LAST_TRIES = 3
 _SETTINGS = "settings.json"
 
@@ -47,8 +51,7 @@ class AuditTrail(Observer):
 
     def note(self, what: str, **more: Any) -> None:
         """Append an entry. `more` is what the kind of entry adds: `run`, `task`, `package`, `decision` and so on."""
-        at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        self._queue.put({"at": at, "who": self._who, "what": what, **more})
+        self._queue.put({"at": time(), "who": self._who, "what": what, **more})
 
     def settings(self, now: Mapping[str, Any]) -> None:
         """Note what differs from the settings that the last engine with this log had."""
@@ -132,7 +135,7 @@ class AuditTrail(Observer):
             if not waiting:
                 continue
             try:
-                self._log.append(waiting)
+                self._log.append([{**one, "at": moment(one["at"])} for one in waiting])
             except (OSError, LanewayError) as error:
                 tries += 1
                 if tries == 1:
@@ -146,8 +149,10 @@ class AuditTrail(Observer):
                 waiting.clear()
 
     def _take(self, waiting: list[dict[str, Any]]) -> bool:
-        """Wait for entries; True once the last has come."""
+        """Wait for entries, and a little for more to append together; True once the last has come."""
         entry = self._queue.get()
+        if entry is not None and entry["what"] not in _AT_ONCE:
+            self._ending.wait(_GATHER_SECONDS)
         while entry is not None:
             waiting.append(entry)
             if self._queue.empty():

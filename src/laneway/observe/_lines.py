@@ -15,6 +15,7 @@ __all__ = ["LogLines"]
 
 _runs = logging.getLogger("laneway.runs")
 _output = logging.getLogger("laneway.output")
+_BEGUN = {False: "run started", True: "run taken up"}
 _LEVELS = {
     "run_failed": logging.ERROR,
     "step_failed": logging.WARNING,
@@ -33,7 +34,7 @@ class LogLines(Observer):
 
     def run_started(self, run: LiveRun, *, taken_over: bool) -> None:
         """Write a line."""
-        _say(_runs, logging.INFO, "run taken up" if taken_over else "run started", _of_run(run))
+        _say(_runs, logging.INFO if taken_over else logging.DEBUG, _BEGUN[taken_over], _of_run(run))
 
     def attempt_ended(self, run: LiveRun, order: StepOrder, outcome: Outcome) -> Outcome:
         """Write a line for each that was printed."""

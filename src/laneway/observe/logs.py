@@ -3,12 +3,11 @@
 import logging
 import sys
 from collections.abc import Iterable, MutableMapping
-from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 import structlog
 
-from laneway import _attempt
+from laneway.observe._json_lines import JsonFormatter, context_of_record, extras_of, moment
 from laneway.observe._prints import untapped
 from laneway.observe._redaction import Redaction
 
@@ -84,7 +83,7 @@ class AttemptFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Add the attributes; every record passes."""
-        context = _context(record) or {}
+        context = context_of_record(record) or {}
         for name in ("run", "workflow", "task", "key", "attempt", "lane", "worker", "correlation_id"):
             if name not in record.__dict__:
                 record.__dict__[name] = context.get(name)
@@ -109,21 +108,16 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 
 def _formatter(lines: Lines, redaction: Redaction, *, colours: bool) -> logging.Formatter:
-    last: Any
     if lines == "json":
-        last = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
-    else:
-        last = structlog.dev.ConsoleRenderer(
-            colors=colours, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
-        )
+        return JsonFormatter(redaction)
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
         processors=[
             _described,
-            *([structlog.processors.format_exc_info] if lines == "json" or redaction else []),
-            *([_Redacting(redaction)] if redaction else []),
+            *([structlog.processors.format_exc_info, _Redacting(redaction)] if redaction else []),
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            last,
+            structlog.dev.ConsoleRenderer(
+                colors=colours, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
+            ),
         ],
     )
 
@@ -132,14 +126,13 @@ def _described(_: Any, __: str, event: _Event) -> _Event:
     """When, how bad, who and for which attempt."""
     record: logging.LogRecord = event["_record"]
     described: _Event = {
-        "timestamp": _moment(record.created),
+        "timestamp": moment(record.created),
         "level": record.levelname.lower(),
         "logger": record.name,
         "event": event.pop("event", ""),
     }
-    for name in ("laneway", "laneway_error"):
-        event.pop(name, None)
-    context = _context(record)
+    described.update(extras_of(record))
+    context = context_of_record(record)
     if context:
         described.update(context)
     error = record.__dict__.get("laneway_error")
@@ -147,19 +140,6 @@ def _described(_: Any, __: str, event: _Event) -> _Event:
         described["exception"] = error
     described.update(event)
     return described
-
-
-def _moment(created: float) -> str:
-    return datetime.fromtimestamp(created, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _context(record: logging.LogRecord) -> dict[str, Any] | None:
-    """Of a record: what a worker's record came with, else the attempt that runs where this is called."""
-    carried: dict[str, Any] | None = record.__dict__.get("laneway")
-    if carried is not None:
-        return carried
-    here = _attempt.found()
-    return _attempt.context_of(here.order, here.lane) if isinstance(here, _attempt.Here) else None
 
 
 class _Redacting:

@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from laneway import __version__
+from laneway._core.events import EventRow
 from laneway._core.records import StepRow, Transition
 from laneway.observe._tables import METRICS, Metric
 from laneway.ports import LaneHealth, LiveRun, Observer
@@ -49,7 +50,9 @@ _STATUS = {
     "step_failed": "failed",
     "step_skipped": "skipped",
     "step_cancelled": "cancelled",
+    "step_retrying": "failed",
 }
+"""What an event says of the attempt that ended with it."""
 _WAIT_SECONDS = 2.0
 
 
@@ -104,6 +107,8 @@ class EngineMetrics(Observer, Collector):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._counts: dict[tuple[str, ...], int] = {}
         """By metric name and label values."""
+        self._happened: dict[tuple[str, str, bool], int] = {}
+        """Events by kind, lane, and whether an attempt came to its end with it: several metrics at once."""
         self._durations: dict[str, Distribution] = {}
         self._runs: dict[str, Distribution] = {}
         self._began: dict[str, float] = {}
@@ -136,42 +141,50 @@ class EngineMetrics(Observer, Collector):
 
     def committed(self, run: LiveRun, transition: Transition, seconds: float) -> None:
         """Count what became durable."""
-        steps, events = transition.steps, transition.events
+        steps, events, end = transition.steps, transition.events, transition.end
         self._commits.add(seconds)
         self._rows.add(len(steps) + len(events))
-        if events:
-            self._lag.add(max(time() - events[0].at, 0.0))
-        rows: dict[tuple[str, int], StepRow] = {(row.task, row.item): row for row in steps}
-        for event in events:
-            kind = event.kind
-            self._count("laneway_events_total", kind)
-            if event.task is None:
-                continue
-            row = rows.get((event.task, event.item))
-            status = _STATUS.get(kind)
-            lane = "none" if row is None or not row.lane else row.lane
-            if status is not None:
-                self._count("laneway_steps_total", lane, status)
-                if row is not None and row.attempt and row.started:
-                    self._attempt(row, lane, status)
-            elif kind == "step_retrying":
-                self._count("laneway_retries_total", lane)
-                if row is not None and row.status == "waiting":
-                    self._attempt(row, lane, "failed")
-                else:  # written together with its end: the row tells of the last attempt only
-                    self._count("laneway_attempts_total", lane, "failed")
-        end = transition.end
+        happened = self._happened
+        if len(events) == 1 and len(steps) == 1:  # nearly always: written for speed
+            event, row = events[0], steps[0]
+            lane = row.lane or "none"
+            attempted = row.started != 0.0 and row.attempt != 0
+            if attempted:
+                self._attempt(row, lane)
+            key = (event.kind, lane, attempted)
+            happened[key] = happened.get(key, 0) + 1
+            self._lag.add(max(time() - event.at, 0.0))
+        else:
+            self._several(steps, events)
         if end is not None:
             self._count("laneway_runs_finished_total", run.plan.workflow.name, end.status)
             self._ended(run)
 
-    def _attempt(self, row: StepRow, lane: str, status: str) -> None:
-        self._count("laneway_attempts_total", lane, status)
+    def _several(self, steps: Sequence[StepRow], events: Sequence[EventRow]) -> None:
+        rows: dict[tuple[str | None, int], StepRow] = {(row.task, row.item): row for row in steps}
+        happened = self._happened
+        if events:
+            self._lag.add(max(time() - events[0].at, 0.0))
+        for event in events:
+            row = rows.get((event.task, event.item))
+            if event.task is None or row is None:
+                lane, attempted = "none", False
+            else:
+                lane = row.lane or "none"
+                attempted = row.started != 0.0 and row.attempt != 0
+                if event.kind == "step_retrying" and row.status != "waiting":
+                    pass  # written together with a later attempt: the row tells of that one
+                elif attempted:
+                    self._attempt(row, lane)
+            key = (event.kind, lane, attempted)
+            happened[key] = happened.get(key, 0) + 1
+
+    def _attempt(self, row: StepRow, lane: str) -> None:
         durations = self._durations.get(lane)
         if durations is None:
             durations = self._durations[lane] = Distribution(_SECONDS)
         durations.add(row.duration)
-        if row.error is not None and status == "failed":
+        if row.error is not None and row.status != "cancelled":
             self._count("laneway_failures_total", _kind(row.error))
         if row.stopped_by:
             self._count("laneway_stops_total", row.stopped_by)
@@ -205,7 +218,7 @@ class EngineMetrics(Observer, Collector):
     def collect(self) -> Iterable[Any]:
         """All families with their samples. From any thread."""
         families: dict[str, Any] = {}
-        for key, count in sorted(self._counts.copy().items()):
+        for key, count in sorted(self._counted().items()):
             self._family(families, key[0]).add_metric(key[1:], count)
         for name in ("laneway_backpressure_waits_total", "laneway_backpressure_refusals_total"):
             if name not in families:
@@ -228,6 +241,25 @@ class EngineMetrics(Observer, Collector):
                 )
         self._collect_live(families, self._live_now())
         return families.values()
+
+    def _counted(self) -> dict[tuple[str, ...], int]:
+        counts = self._counts.copy()
+
+        def count(number: int, *key: str) -> None:
+            counts[key] = counts.get(key, 0) + number
+
+        for (kind, lane, attempted), number in self._happened.copy().items():
+            count(number, "laneway_events_total", kind)
+            status = _STATUS.get(kind)
+            if status is None:
+                continue
+            if kind == "step_retrying":
+                count(number, "laneway_retries_total", lane)
+            else:
+                count(number, "laneway_steps_total", lane, status)
+            if attempted:
+                count(number, "laneway_attempts_total", lane, status)
+        return counts
 
     def _family(self, families: dict[str, Any], name: str) -> Any:
         family = families.get(name)

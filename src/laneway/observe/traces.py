@@ -59,8 +59,10 @@ class Traces(Observer):
         """Begin the run's span where it is asked for; its context is recorded with the run."""
         span = self._tracer.start_span(f"run {workflow}", attributes={"laneway.workflow": workflow})
         carrier: dict[str, str] = {}
+        if not span.is_recording():
+            return carrier
         inject(carrier, trace.set_span_in_context(span))
-        if span.is_recording() and TRACEPARENT in carrier:
+        if TRACEPARENT in carrier:
             self._asked[carrier[TRACEPARENT]] = span
             while len(self._asked) > _MOST_ASKED:  # refused ones that nobody told of
                 self.not_begun({TRACEPARENT: next(iter(self._asked))})
@@ -77,6 +79,8 @@ class Traces(Observer):
         """Take the run's span; of a run that is taken up, begin one in the trace that it was started in."""
         span = self._asked.pop(run.tags.get(TRACEPARENT, ""), None)
         if span is None:
+            if not taken_over:
+                return  # the sampler left it out when it was asked for
             parent = extract(dict(run.tags)) if TRACEPARENT in run.tags else None
             span = self._tracer.start_span(f"run {run.plan.workflow.name}", parent)
         span.set_attributes(

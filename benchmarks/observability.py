@@ -1,0 +1,159 @@
+"""What watching costs: the engine's own workloads, plain and with everything on, in one run.
+
+    python -m benchmarks.observability [--json] [--rounds N]
+
+Engines that differ only in who watches take turns, so that other load on the machine meets all of them alike. Figures
+are medians of time over the plain engine's time in the same round: 1.10 is 10 % slower.
+
+plain      nobody watches
+watched    metrics, JSON log lines at level info into a file, audit log, prints, `laneway ps`
+sampled    the same, and OpenTelemetry with a sampler that takes one run of a hundred
+traced     the same, and a span for everything, into memory
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
+
+from benchmarks.engine import CHAIN, FAN, START
+from laneway import Engine
+from laneway.observe import logs
+from laneway.observe._lines import LogLines
+from laneway.observe.traces import Traces
+
+AIM = 1.15
+CHAINS, WIDTH, AT_ONCE = 20, 500, 100
+WATCHED = frozenset({"metrics", "logs", "audit", "prints"})
+VARIANTS: dict[str, frozenset[str]] = {
+    "plain": frozenset(),
+    "watched": WATCHED,
+    "sampled": WATCHED | {"sampled"},
+    "traced": WATCHED | {"traced"},
+}
+EACH: dict[str, frozenset[str]] = {
+    "plain": frozenset(),
+    "plain again": frozenset(),
+    **{part: frozenset({part}) for part in sorted(WATCHED | {"sampled", "traced"})},
+}
+AIMED = ("watched", "sampled")
+
+type Workload = Callable[[Engine], Awaitable[None]]
+
+
+class Nowhere(SpanExporter):
+    """Takes spans as a collector that is infinitely fast would."""
+
+    def export(self, spans: Any) -> SpanExportResult:
+        return SpanExportResult.SUCCESS
+
+
+async def chains(engine: Engine) -> None:
+    for _ in range(CHAINS):
+        await engine.run(CHAIN, START)
+
+
+async def fan_out(engine: Engine) -> None:
+    await engine.run(FAN, {"count": WIDTH})
+
+
+async def many_runs(engine: Engine) -> None:
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(engine.run(CHAIN, START))
+
+
+WORKLOADS: dict[str, Workload] = {"chain": chains, "fan-out": fan_out, "many runs": many_runs}
+
+
+def traces(ratio: float) -> Traces:
+    provider = TracerProvider(sampler=TraceIdRatioBased(ratio))
+    provider.add_span_processor(BatchSpanProcessor(Nowhere()))
+    return Traces(provider)
+
+
+async def engine_of(
+    variant: str, parts: frozenset[str], store: str, folder: Path, stack: AsyncExitStack
+) -> Engine:
+    engine = Engine(
+        store, audit=str(folder / f"{variant}.audit") if "audit" in parts else None, capture="prints" in parts
+    )
+    if "metrics" in parts:
+        assert engine.metrics
+    if "logs" in parts:
+        engine.observe(LogLines())
+    if parts & {"sampled", "traced"}:
+        engine.observe(traces(0.01 if "sampled" in parts else 1.0))
+    return await stack.enter_async_context(engine)
+
+
+async def measure(kind: str, variants: dict[str, frozenset[str]], rounds: int) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        async with AsyncExitStack() as stack:
+            engines: dict[str, Engine] = {}
+            for variant, parts in variants.items():
+                store = "memory://" if kind == "memory" else f"sqlite:///{folder}/{variant}.db"
+                engines[variant] = await engine_of(variant, parts, store, folder, stack)
+            stream = stack.enter_context((folder / "lines.log").open("w", encoding="utf-8"))
+            setup = logs.configure("info", lines="json", redact=["password", "token"], stream=stream)
+            stack.callback(setup.remove)
+            for name, work in WORKLOADS.items():
+                took: dict[str, list[float]] = {variant: [] for variant in variants}
+                for turn in range(rounds + 1):
+                    for variant in variants if turn % 2 else reversed(variants):
+                        begun = time.perf_counter()
+                        await work(engines[variant])
+                        if turn:  # the first warms up
+                            took[variant].append(time.perf_counter() - begun)
+                plain = took.pop("plain")
+                for variant, spent in took.items():
+                    ratio = statistics.median(one / other for one, other in zip(spent, plain, strict=True))
+                    rows.append(
+                        {
+                            "workload": f"{kind} {name}",
+                            "variant": variant,
+                            "ratio": round(ratio, 3),
+                            "plain_ms": round(statistics.median(plain) * 1000, 2),
+                            "aim": AIM if variant in AIMED and kind == "sqlite" else None,
+                        }
+                    )
+    return rows
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="What watching an engine costs.")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--rounds", type=int, default=40, help="paired rounds per workload")
+    parser.add_argument("--stores", default="sqlite,memory", help="which, separated by commas")
+    parser.add_argument("--each", action="store_true", help="each part by itself")
+    arguments = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for kind in arguments.stores.split(","):
+        rows += asyncio.run(measure(kind, EACH if arguments.each else VARIANTS, arguments.rounds))
+    missed = [row for row in rows if row["aim"] is not None and row["ratio"] > row["aim"]]
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        for row in rows:
+            aim = f"aim {row['aim']}" if row["aim"] else ""
+            print(
+                f"{row['workload']:20} {row['variant']:10} {row['ratio']:6.3f}  {row['plain_ms']:8.2f} ms {aim}"
+            )
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

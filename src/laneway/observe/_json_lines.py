@@ -1,0 +1,96 @@
+"""Log records as one line of JSON each: ten times quicker than the general way, since busy engines write many."""
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from laneway import _attempt
+from laneway.observe._redaction import Redaction
+
+__all__ = ["JsonFormatter", "context_of_record", "extras_of", "moment"]
+
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {
+    "_from_structlog",
+    "_logger",
+    "_name",
+    "asctime",
+    "laneway",
+    "laneway_error",
+    "message",
+    "taskName",
+}
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+class JsonFormatter(logging.Formatter):
+    """When, how bad, who, what, for which attempt, and whatever the line adds."""
+
+    def __init__(self, redaction: Redaction) -> None:
+        super().__init__()
+        self._redaction = redaction
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One object, without a line's end."""
+        fields: dict[str, Any] = {}
+        if isinstance(record.msg, dict) and "_logger" in record.__dict__:  # from structlog
+            fields.update(record.msg)
+            text = fields.pop("event", "")
+            information = fields.pop("exc_info", None)
+        else:
+            text = record.getMessage()
+            information = record.exc_info
+        fields.update(extras_of(record))
+        error = self._error(record, information)
+        if error:
+            fields["exception"] = error
+        if record.stack_info:
+            fields["stack"] = record.stack_info
+        if self._redaction:
+            text = self._redaction.value(text)
+            fields = self._redaction.value(fields)
+        line = {
+            "timestamp": moment(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": text,
+            **(context_of_record(record) or {}),
+            **fields,
+        }
+        try:
+            return _encode(line).decode()
+        except TypeError, ValueError, RecursionError:  # a key that is no text, a lone surrogate, a cycle
+            return _encode({key: ascii(value) for key, value in line.items()}).decode()
+
+    def _error(self, record: logging.LogRecord, information: Any) -> str:
+        carried: str | None = record.__dict__.get("laneway_error")
+        if carried:
+            return carried
+        if not information:
+            return ""
+        if information is True:
+            information = record.exc_info
+        elif isinstance(information, BaseException):
+            information = (type(information), information, information.__traceback__)
+        return self.formatException(information) if information and information[0] is not None else ""
+
+
+def moment(created: float) -> str:
+    """Epoch seconds as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(created, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def extras_of(record: logging.LogRecord) -> dict[str, Any]:
+    """What `extra=` put on a record."""
+    found = record.__dict__
+    return {key: found[key] for key in found.keys() - _STANDARD}
+
+
+def context_of_record(record: logging.LogRecord) -> dict[str, Any] | None:
+    """Of a record: what a worker's record came with, else the attempt that runs where this is called."""
+    carried: dict[str, Any] | None = record.__dict__.get("laneway")
+    if carried is not None:
+        return carried
+    here = _attempt.found()
+    return _attempt.context_of(here.order, here.lane) if isinstance(here, _attempt.Here) else None
