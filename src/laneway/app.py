@@ -3,21 +3,21 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID, uuid7
 
 from laneway import aio
-from laneway._core.context import encode_object
 from laneway._core.errors import LanewayError, SettingInvalid
 from laneway._core.events import Event, EventRow
-from laneway._core.jsonvalue import check
 from laneway._core.lane_choice import LaneChoice
 from laneway._core.model import TaskSpec
+from laneway._core.records import Parent
 from laneway.assembly import Assembly
 from laneway.authoring import Workflow
 from laneway.engine.dispatch import Driver
-from laneway.engine.handle import RunHandle, stored_result
+from laneway.engine.handle import RunHandle
 from laneway.engine.pools import Pool
 from laneway.engine.results import RunResult
 from laneway.engine.runs import LEASE, Runnable, Runs
@@ -34,6 +34,7 @@ from laneway.stores._processes import here
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from laneway._core.jobs import JobState
     from laneway.engine.schedule_ports import ScheduleBook
     from laneway.engine.scheduler import Scheduler
 
@@ -49,7 +50,7 @@ class EngineClosed(LanewayError):
     template = "this engine is not open. Use it inside `async with Engine(...) as engine:`."
 
 
-class Engine:
+class Engine(Controls):
     """Runs workflows on one store.
 
     Args:
@@ -63,6 +64,8 @@ class Engine:
         lease: seconds this engine may be silent before others take its runs over.
         pools: what tasks may name by `@task(pool=...)`.
         limits: how many at once, such as `{"workflow:nightly": 1, "key:tenant": 4, "lane:process": 2}`;
+        workflows: workflows whose runs this engine takes up by itself, wherever they were started: those of engines
+            that died, and suspended ones that are due or signalled.
             `package:NAME` and `task:ID` as well.
         fair_by: a context key; where runs and steps wait, those of its different values take turns.
         audit: folder of an audit log; by default what LANEWAY_AUDIT says.
@@ -83,6 +86,7 @@ class Engine:
         lease: float = LEASE,
         pools: Iterable[Pool] = (),
         limits: Mapping[str, int] | None = None,
+        workflows: Iterable[Workflow] = (),
         fair_by: str | None = None,
         audit: str | None = None,
         capture: bool = True,
@@ -95,6 +99,8 @@ class Engine:
         self._lease = lease
         self.grace = settings.grace if grace is None else grace
         self._max_runs = max_runs
+        self._workflows = tuple(workflows)
+        self._code: dict[str, Runnable] = {}
         self.fleet = Fleet(
             workers=settings.workers if workers is None else workers,
             interpreters=settings.interpreters if interpreters is None else interpreters,
@@ -116,7 +122,10 @@ class Engine:
         self.lanes = {name: make(self.fleet) for name, make in lane_factories().items()}
         self._assembly = Assembly(self.lanes, self._traffic)
         around = Surroundings(self.store, self.lanes)
-        runs = Runs(around, card, max_runs=self._max_runs, lease=self._lease, traffic=self._traffic)
+        self._code = {one.name: self._assembly.runnable(one) for one in self._workflows}
+        runs = Runs(
+            around, card, max_runs=self._max_runs, lease=self._lease, traffic=self._traffic, code=self._code
+        )
         await runs.open()
         try:
             for lane in self.lanes.values():
@@ -128,6 +137,7 @@ class Engine:
         self._around, self._runs = around, runs
         try:
             await self._observation.open(around, runs, card, self._told())
+        runs.adoption.look()
         except BaseException:
             await self.close(grace=0)
             raise
@@ -176,6 +186,8 @@ class Engine:
         priority: int = 0,
     ) -> RunResult:
         """Run a workflow to its end.
+        deadline: datetime | timedelta | float | None = None,
+        tags: Mapping[str, str] | None = None,
 
         Args:
             workflow: a Workflow, a Target, or what a command would be told, such as a package's folder.
@@ -186,11 +198,15 @@ class Engine:
             priority: higher goes first wherever runs and steps wait.
 
         Raises:
+            deadline: when the run is stopped and fails: a moment, or a time from now on in seconds.
+            tags: texts to find the run by.
             WorkflowInvalid: all mistakes of the workflow, before anything runs.
             JsonInvalid: the context holds what JSON cannot.
             RunFailed: see `check`.
         """
-        handle = await self.start(workflow, context, key=key, durability=durability, priority=priority)
+        handle = await self.start(
+            workflow, context, key=key, durability=durability, priority=priority, deadline=deadline, tags=tags
+        )
         return await handle.result(check=check)
 
     async def start(
@@ -204,64 +220,42 @@ class Engine:
         priority: int = 0,
     ) -> RunHandle:
         """Start a run and return its handle once the run is recorded.
+        deadline: datetime | timedelta | float | None = None,
+        tags: Mapping[str, str] | None = None,
+        parent: Parent | None = None,
 
         Raises:
             Backpressure: `wait` is False and there is no room: the engine holds `max_runs` runs, or a limit is reached.
         """
         runs, around = self._open()
-        encoded = _encoded(context)
+        encoded = encoded_context(context)
         if key == "":
             raise SettingInvalid(
                 setting="key", value=key, reason="a key is a text that is not empty", advice="Use str(key)."
             )
         chosen = self.durability if durability is None else durability_from("durability", durability)
-        runnable = self.runnable(await self.load(workflow) if isinstance(workflow, str) else workflow)
-        tags = self._observation.tags(runnable.plan.workflow.name)
+        runnable = await self._runnable_of(workflow)
+        about = self._observation.tags(runnable.plan.workflow.name)
         record, driver = await runs.start(
-            runnable, encoded, key=key, wait=wait, deferred=chosen == "exit", tags=tags, priority=priority
+            runnable,
+            encoded,
+            key=key,
+            wait=wait,
+            deferred=chosen == "exit",
+            tags={**(tags or {}), **about},
+            priority=priority,
+            deadline=_moment(deadline, around.now()),
+            parent=parent,
         )
         if not record.is_new:
-            self._observation.not_begun(tags)
+            self._observation.not_begun(about)
         return RunHandle(_text(record.run), around, runs, driver, is_new=record.is_new)
-
-    async def resume(self, run: str, workflow: Workflow | Target | str) -> RunHandle:
-        """Go on with an unfinished run that no living engine drives. Finished steps are kept.
-
-        Raises:
-            RunNotFound: there is no such run.
-        """
-        runs, around = self._open()
-        await around.store.read("run", run=run)
-        found = await self.load(workflow) if isinstance(workflow, str) else workflow
-        driver = await runs.resume(run, self.runnable(found))
-        return RunHandle(run, around, runs, driver, is_new=False)
-
-    async def result(self, run: str) -> RunResult:
-        """A run as the store has it, finished or not.
-
-        Raises:
-            RunNotFound: there is no such run.
-        """
-        _, around = self._open()
-        return await stored_result(around, run)
 
     async def cancel(self, run: str) -> None:
         """Cancel a run, wherever it is driven; one that nobody drives is recorded as cancelled right away."""
         runs, _ = self._open()
         self._observation.note("cancel_asked", run=run)
         await runs.cancel(run)
-
-    async def find(
-        self,
-        *,
-        workflow: str | None = None,
-        status: str | None = None,
-        key: str | None = None,
-        limit: int = 50,
-    ) -> list[dict[str, Any]]:
-        """The latest runs that match, newest first."""
-        _, around = self._open()
-        return await around.store.read("runs", workflow=workflow, status=status, key=key, limit=limit)
 
     async def events(self, *, run: str | None = None, after: int = 0, limit: int = 1000) -> list[Event]:
         """Recorded events from a cursor on."""
@@ -318,6 +312,21 @@ class Engine:
         return schedules_of(self.store), here(str(uuid7()))
 
     # ---- workflows
+
+    async def schedule_package(self, path: str) -> list[JobState]:
+        """Add the jobs that a package's `laneway.toml` declares (`[schedule.NAME]`), named `PACKAGE/NAME`.
+
+        Raises:
+            PackageError: the package cannot be loaded.
+            JobInvalid: a schedule cannot be.
+        """
+        # As in `load`: programs without packages never need these imports.
+        from laneway.packages.schedules import schedules_in  # noqa: PLC0415
+
+        return [
+            await self.scheduler.add(name, await self.load(target), **options)
+            for name, target, options in schedules_in(path)
+        ]
 
     async def load(self, target: str) -> Target:
         """Find a workflow by what a command would be told: `module:workflow`, `file.py:workflow`, a package.
@@ -398,14 +407,17 @@ def _in_a_loop() -> bool:
     return True
 
 
-def _encoded(context: Mapping[str, Any] | None) -> bytes:
-    if context is None:
-        return b"{}"
-    if not isinstance(context, Mapping):
-        raise TypeError(f"a context is a mapping from keys to JSON values, not {type(context).__name__}")
-    values = dict(context)
-    check(values, "context")
-    return encode_object(values)
+def _moment(deadline: datetime | timedelta | float | None, now: float) -> float | None:
+    """A deadline in seconds since the epoch."""
+    if deadline is None:
+        return None
+    if isinstance(deadline, datetime):
+        if deadline.tzinfo is None:
+            raise SettingInvalid(
+                setting="deadline", value=deadline, reason="it has no time zone", advice="Use datetime.now(UTC) + ..."
+            )
+        return deadline.timestamp()
+    return now + (deadline.total_seconds() if isinstance(deadline, timedelta) else float(deadline))
 
 
 def _text(run: bytes) -> str:

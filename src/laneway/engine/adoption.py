@@ -61,8 +61,8 @@ class Adoption:
         self._around = around
         self._runs = runs
         self._code = dict(code)
-        self._resting: dict[str, Any] = {}
-        """Runs that this engine laid to rest, with their code."""
+        self._resting: dict[str, tuple[Any, float | None]] = {}
+        """Runs that this engine laid to rest, with their code and when they go on by themselves."""
         self._alarms: list[tuple[float, str]] = []
         self._awaited: dict[str, list[asyncio.Future[Driver | None]]] = {}
         self._loop = asyncio.get_running_loop()
@@ -79,15 +79,19 @@ class Adoption:
         if self._closed:
             return
         run = driver.text_id
-        self._resting[run] = runnable
         due = 0.0 if driver.disturbed else None if driver.end is None else driver.end.due
+        self._resting[run] = (runnable, due)
         if due is not None:
             heapq.heappush(self._alarms, (due, run))
             self._set_timer()
 
-    def is_awaited(self, run: str, due: float | None) -> bool:
+    def is_awaited(self, run: str) -> bool:
         """Whether a resting run will go on in this engine by itself."""
-        return not self._closed and run in self._resting and due is not None
+        return not self._closed and self._resting.get(run, (None, None))[1] is not None
+
+    def code_of(self, run: str) -> Any:
+        """The code of a resting run, if this engine laid it to rest."""
+        return self._resting.get(run, (None, None))[0]
 
     async def next_driver(self, run: str) -> Driver | None:
         """Who drives a resting run next, in this engine; None if another engine took it or this one closes."""
@@ -150,7 +154,7 @@ class Adoption:
 
     async def _take(self, run: str) -> None:
         """Take up a run that this engine laid to rest."""
-        runnable = self._resting.get(run)
+        runnable = self.code_of(run)
         if runnable is None or run in self._runs.live:
             return
         await self._runs.room()
@@ -214,8 +218,12 @@ class Adoption:
         if driver is not None:
             driver.signalled(f"run:{run}", b"null")
         elif above in self._resting:
-            heapq.heappush(self._alarms, (0.0, above))
-            self.look()
+            self._hurry(above)
+
+    def _hurry(self, run: str) -> None:
+        self._resting[run] = (self._resting[run][0], 0.0)
+        heapq.heappush(self._alarms, (0.0, run))
+        self.look()
 
     def _adopted(self, run: str, driver: Driver | None) -> None:
         self._resting.pop(run, None)
@@ -236,8 +244,7 @@ class Adoption:
         if driver is not None:
             driver.signalled(name, value)
         elif standing == "free" and run in self._resting:
-            heapq.heappush(self._alarms, (0.0, run))
-            self.look()
+            self._hurry(run)
         elif standing == "free":
             self.look()
 

@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+from laneway._core.context import decode_object, encode_object, join_object
 from laneway._core.errors import LanewayError
 from laneway._core.events import Event, EventRow
+from laneway._core.jsonvalue import check
 from laneway._core.records import ENDED
+from laneway._core.transitions import final_context, restored
 from laneway.engine.dispatch import Driver
 from laneway.engine.results import RunResult, result_of
-from laneway.engine.runs import Runs
+from laneway.engine.runs import Runnable, Runs
 from laneway.engine.surroundings import Surroundings
 
 __all__ = ["RunHandle", "RunInterrupted", "stored_result"]
@@ -40,27 +43,58 @@ class RunHandle:
         return 0 if self._driver is None else self._driver.kept
 
     async def result(self, *, check: bool = True) -> RunResult:
-        """Wait for the run's end.
+        """Wait for the run's end, or until it rests: paused, or suspended until somebody signals it.
+
+        A run that waits for a moment only is waited for, also while it rests.
 
         Raises:
             RunFailed: it failed or was cancelled, and `check` is True.
             RunInterrupted: the engine closed first.
         """
-        driver = self._driver
-        if driver is not None:
+        found = await self._driven()
+        if found is None:
+            async for _ in self.events():
+                pass
+            found = await stored_result(self._around, self.id, self._runs.adoption.code_of(self.id))
+        return found.checked() if check else found
+
+    async def _driven(self) -> RunResult | None:
+        """The result, as long as this engine drives the run or takes it up again by itself."""
+        adoption = self._runs.adoption
+        driver = self._runs.live.get(self.id)
+        if driver is None and self._driver is not None and self._driver.status != "suspended":
+            driver = self._driver
+        while True:
+            if driver is None:
+                if not adoption.is_awaited(self.id):
+                    return None
+                driver = await adoption.next_driver(self.id)
+                if driver is None and self._runs.is_closing:
+                    raise RunInterrupted(run=self.id)
+                continue
             status = await driver.wait()
             if status == "interrupted":
                 raise RunInterrupted(run=self.id)
-            found = self._runs.result(driver, status)
-        else:
-            async for _ in self.events():
-                pass
-            found = await stored_result(self._around, self.id)
-        return found.checked() if check else found
+            if status != "suspended" or not adoption.is_awaited(self.id):
+                return self._runs.result(driver, status)
+            driver = None
 
     async def cancel(self) -> None:
         """Stop the run's steps and record it as cancelled."""
         await self._runs.cancel(self.id)
+
+    async def pause(self) -> None:
+        """Let running steps finish and start nothing more; `engine.resume` goes on."""
+        await self._runs.adoption.pause(self.id)
+
+    async def signal(self, name: str, value: Any = None) -> None:
+        """Send a named value to the run, for steps that wait for it now or later.
+
+        Raises:
+            JsonInvalid: JSON cannot hold the value.
+        """
+        check(value, f"signal {name!r}")
+        await self._runs.adoption.signal(self.id, name, encode_object({"v": value})[len(b'{"v":') : -1])
 
     async def events(self, *, after: int = 0) -> AsyncIterator[Event]:
         """The run's events in order, from the cursor `after` on, until it ends. Read from the store: none is missed."""
@@ -87,7 +121,7 @@ class RunHandle:
                 driver = self._driver
                 if driver is not None and driver.status is None and driver.failure is None:
                     await changed.wait()
-                elif (await self._status()) in ENDED or driver is not None:
+                elif (await self._status()) in ENDED | _RESTS or driver is not None:
                     if not await self._around.store.read("events", run=self.id, after=cursor, limit=1):
                         return
                 else:
@@ -101,10 +135,11 @@ class RunHandle:
 
 
 _LAST = frozenset({"run_succeeded", "run_failed", "run_cancelled"})
+_RESTS = frozenset({"paused", "suspended"})
 
 
-async def stored_result(around: Surroundings, run: str) -> RunResult:
-    """A run as the store has it.
+async def stored_result(around: Surroundings, run: str, code: Runnable | None = None) -> RunResult:
+    """A run as the store has it. With its code, the context of an unfinished one is what it has come to so far.
 
     Raises:
         RunNotFound: there is none.
@@ -113,4 +148,6 @@ async def stored_result(around: Surroundings, run: str) -> RunResult:
     record = saved.record
     rows = {(row.task, row.item): row for row in saved.steps}
     context = record.context if record.final is None else record.final
+    if record.final is None and code is not None:
+        context = join_object(final_context(restored(code.plan, decode_object(context), saved.steps)[0]))
     return result_of(record.run, record.workflow, record.status, context, record.error, rows, 0)

@@ -224,6 +224,11 @@ class Runs:
         self.adoption.taken_up(run)
         return self.adopt(claimed, runnable)
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether the engine closes."""
+        return self._closing
+
     async def room(self) -> None:
         """Wait for room for one more run."""
         await self._room.acquire()

@@ -1,0 +1,198 @@
+"""What a program can do with runs that are there: resume, pause, signal, retry, fork, cancel, find, sweep."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from laneway._core.context import decode_object, encode_object
+from laneway._core.errors import PlanError, SettingInvalid
+from laneway._core.jsonvalue import check
+from laneway.authoring import Workflow
+from laneway.engine.handle import RunHandle, stored_result
+from laneway.engine.refusals import RunUnknownCode
+from laneway.engine.results import RunResult
+from laneway.engine.runs import Runnable, Runs
+from laneway.engine.surroundings import Surroundings
+from laneway.engine.target import Target
+
+__all__ = ["Controls", "encoded_context"]
+
+class Controls:
+    """The part of `Engine` that deals with runs that exist. Runs are named by their ids."""
+
+    def _open(self) -> tuple[Runs, Surroundings]:
+        raise NotImplementedError
+
+    def _known(self, workflow: str) -> Runnable | None:
+        raise NotImplementedError
+
+    async def _runnable_of(self, workflow: Workflow | Target | str) -> Runnable:
+        raise NotImplementedError
+
+    async def resume(
+        self, run: str, workflow: Workflow | Target | str | None = None, *, force: bool = False
+    ) -> RunHandle:
+        """Go on with an unfinished run that no living engine drives, also a paused or suspended one.
+
+        Finished steps are kept.
+
+        Args:
+            run: its id.
+            workflow: its code; by default the workflow of that name this engine knows, else where it was found.
+            force: go on even if tasks that the run still needs have other code now.
+
+        Raises:
+            RunNotFound: there is no such run.
+            RunChanged: see `force`.
+        """
+        runs, around = self._open()
+        runnable = await self._code_of(run, workflow)
+        driver = await runs.resume(run, runnable, force=force)
+        return RunHandle(run, around, runs, driver, is_new=False)
+
+    async def retry(
+        self,
+        run: str,
+        workflow: Workflow | Target | str | None = None,
+        *,
+        only: Literal["failed", "all"] = "failed",
+        context: Mapping[str, Any] | None = None,
+    ) -> RunHandle:
+        """Run a finished run's steps again, as the same run.
+
+        Args:
+            run: its id.
+            workflow: its code; as for `resume`.
+            only: `failed` keeps what succeeded and runs the rest again; `all` keeps nothing.
+            context: keys of the initial context to change first.
+
+        Raises:
+            RunNotFound: there is no such run.
+            RunBusy: a living engine drives it.
+        """
+        if only not in ("failed", "all"):
+            raise SettingInvalid(setting="only", value=only, reason="it is neither", advice="Use 'failed' or 'all'.")
+        runs, around = self._open()
+        runnable = await self._code_of(run, workflow)
+        changes = None if context is None else decode_object(encoded_context(context))
+        driver = await runs.adoption.retry(run, runnable, only_failed=only == "failed", context=changes)
+        return RunHandle(run, around, runs, driver, is_new=False)
+
+    async def fork(
+        self,
+        run: str,
+        workflow: Workflow | Target | str | None = None,
+        *,
+        from_step: str,
+        context: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> RunHandle:
+        """Start a new run that takes over another one's results, all but `from_step`'s and what comes after it.
+
+        Args:
+            run: the run to start from; finished or not, it stays as it is.
+            workflow: the code to go on with; as for `resume`.
+            from_step: the first task to run anew.
+            context: keys of the initial context to change.
+            key: idempotency key of the new run.
+
+        Raises:
+            RunNotFound: there is no such run.
+            SettingInvalid: the workflow has no task of that name.
+        """
+        runs, around = self._open()
+        runnable = await self._code_of(run, workflow)
+        if from_step not in runnable.plan.position:
+            names = ", ".join(runnable.plan.names)
+            raise SettingInvalid(
+                setting="from_step", value=from_step, reason="the workflow has no such task", advice=f"It has {names}."
+            )
+        changes = None if context is None else decode_object(encoded_context(context))
+        record, driver = await runs.adoption.fork(run, runnable, from_step=from_step, context=changes, key=key)
+        return RunHandle(str(UUID(bytes=record.run)), around, runs, driver, is_new=record.is_new)
+
+    async def pause(self, run: str) -> None:
+        """Let running steps finish and start nothing more; `resume` goes on."""
+        runs, _ = self._open()
+        await runs.adoption.pause(run)
+
+    async def signal(self, run: str, name: str, value: Any = None) -> None:
+        """Send a named value to a run. Steps that wait for the name get it, and those that will.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        runs, _ = self._open()
+        check(value, f"signal {name!r}")
+        await runs.adoption.signal(run, name, encode_object({"": value})[len(b'{"":') : -1])
+
+    async def result(self, run: str) -> RunResult:
+        """A run as the store has it, finished or not.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        _, around = self._open()
+        return await stored_result(around, run)
+
+    async def find(
+        self,
+        *,
+        workflow: str | None = None,
+        status: str | None = None,
+        key: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        parent: str | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> list[dict[str, Any]]:
+        """The latest runs that match, newest first; `before` is a run's id to go on from. All `tags` must match."""
+        _, around = self._open()
+        return await around.store.read(
+            "runs", workflow=workflow, status=status, key=key, tags=tags, parent=parent, before=before, limit=limit
+        )
+
+    async def sweep(self, older_than: timedelta | float) -> dict[str, int]:
+        """Delete runs that ended longer ago than that (a timedelta, or seconds); says how much went.
+
+        Safe while other engines work. Runs that are not over stay, and what unfinished runs started.
+        """
+        _, around = self._open()
+        seconds = older_than.total_seconds() if isinstance(older_than, timedelta) else float(older_than)
+        before = around.now() - seconds
+        swept = {"runs": 0, "steps": 0, "events": 0}
+        while True:
+            once = await around.store.sweep(before=before)
+            swept = {name: swept[name] + once.get(name, 0) for name in swept}
+            if once["runs"] == 0:
+                return swept
+
+    async def _code_of(self, run: str, workflow: Workflow | Target | str | None) -> Runnable:
+        _, around = self._open()
+        record = (await around.store.read("run", run=run))[0]
+        if workflow is not None:
+            return await self._runnable_of(workflow)
+        known = self._known(record["workflow"])
+        if known is not None:
+            return known
+        try:
+            return await self._runnable_of(record["reference"])
+        except PlanError as error:
+            raise RunUnknownCode(run=run, workflow=record["workflow"], reference=record["reference"]) from error
+
+
+def encoded_context(context: Mapping[str, Any] | None) -> bytes:
+    """A context as JSON.
+
+    Raises:
+        JsonInvalid: it holds what JSON cannot, with the path.
+    """
+    if context is None:
+        return b"{}"
+    if not isinstance(context, Mapping):
+        raise TypeError(f"a context is a mapping from keys to JSON values, not {type(context).__name__}")
+    values = dict(context)
+    check(values, "context")
+    return encode_object(values)
+
