@@ -1,0 +1,37 @@
+"""What the tests of observation share: logging that is undone, and a runtime folder of their own."""
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # workers import the tasks by name
+
+from laneway.observe import logs
+
+type Lines = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    """Everything that is logged, at level info, as JSON; call it for the lines so far."""
+    stream = io.StringIO()
+    setup = logs.configure("info", lines="json", redact=["password", "token"], stream=stream)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    setup.remove()
+    logging.getLogger().setLevel(logging.WARNING)
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for sockets that no other engine uses. Short: a socket's path may have 107 bytes."""
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp(prefix="lw", dir="/tmp"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    return folder / "laneway"
