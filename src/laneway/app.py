@@ -16,6 +16,7 @@ from laneway._core.model import TaskSpec
 from laneway._core.records import Parent
 from laneway.assembly import Assembly
 from laneway.authoring import Workflow
+from laneway.controls import Controls, encoded_context
 from laneway.engine.dispatch import Driver
 from laneway.engine.handle import RunHandle
 from laneway.engine.pools import Pool
@@ -32,9 +33,9 @@ from laneway.settings import durability_from, settings_from
 from laneway.stores._processes import here
 
 if TYPE_CHECKING:
+    from laneway._core.jobs import JobState
     from prometheus_client import CollectorRegistry
 
-    from laneway._core.jobs import JobState
     from laneway.engine.schedule_ports import ScheduleBook
     from laneway.engine.scheduler import Scheduler
 
@@ -62,10 +63,10 @@ class Engine(Controls):
         grace: seconds that running steps may go on when the engine closes.
         interpreters: False runs the interpreter lane on worker processes.
         lease: seconds this engine may be silent before others take its runs over.
-        pools: what tasks may name by `@task(pool=...)`.
-        limits: how many at once, such as `{"workflow:nightly": 1, "key:tenant": 4, "lane:process": 2}`;
         workflows: workflows whose runs this engine takes up by itself, wherever they were started: those of engines
             that died, and suspended ones that are due or signalled.
+        pools: what tasks may name by `@task(pool=...)`.
+        limits: how many at once, such as `{"workflow:nightly": 1, "key:tenant": 4, "lane:process": 2}`;
             `package:NAME` and `task:ID` as well.
         fair_by: a context key; where runs and steps wait, those of its different values take turns.
         audit: folder of an audit log; by default what LANEWAY_AUDIT says.
@@ -84,9 +85,9 @@ class Engine(Controls):
         grace: float | None = None,
         interpreters: bool | None = None,
         lease: float = LEASE,
+        workflows: Iterable[Workflow] = (),
         pools: Iterable[Pool] = (),
         limits: Mapping[str, int] | None = None,
-        workflows: Iterable[Workflow] = (),
         fair_by: str | None = None,
         audit: str | None = None,
         capture: bool = True,
@@ -97,10 +98,10 @@ class Engine(Controls):
         )
         self.store = _store_of(store, self.durability)
         self._lease = lease
-        self.grace = settings.grace if grace is None else grace
-        self._max_runs = max_runs
         self._workflows = tuple(workflows)
         self._code: dict[str, Runnable] = {}
+        self.grace = settings.grace if grace is None else grace
+        self._max_runs = max_runs
         self.fleet = Fleet(
             workers=settings.workers if workers is None else workers,
             interpreters=settings.interpreters if interpreters is None else interpreters,
@@ -135,9 +136,9 @@ class Engine(Controls):
             raise
         self._factory = aio.install_task_factory(asyncio.get_running_loop())
         self._around, self._runs = around, runs
+        runs.adoption.look()
         try:
             await self._observation.open(around, runs, card, self._told())
-        runs.adoption.look()
         except BaseException:
             await self.close(grace=0)
             raise
@@ -184,10 +185,10 @@ class Engine(Controls):
         check: bool = True,
         durability: str | None = None,
         priority: int = 0,
-    ) -> RunResult:
-        """Run a workflow to its end.
         deadline: datetime | timedelta | float | None = None,
         tags: Mapping[str, str] | None = None,
+    ) -> RunResult:
+        """Run a workflow to its end.
 
         Args:
             workflow: a Workflow, a Target, or what a command would be told, such as a package's folder.
@@ -196,10 +197,10 @@ class Engine(Controls):
             check: raise RunFailed for a run that failed or was cancelled; False returns its result.
             durability: for this run, instead of the engine's.
             priority: higher goes first wherever runs and steps wait.
-
-        Raises:
             deadline: when the run is stopped and fails: a moment, or a time from now on in seconds.
             tags: texts to find the run by.
+
+        Raises:
             WorkflowInvalid: all mistakes of the workflow, before anything runs.
             JsonInvalid: the context holds what JSON cannot.
             RunFailed: see `check`.
@@ -218,11 +219,11 @@ class Engine(Controls):
         wait: bool = True,
         durability: str | None = None,
         priority: int = 0,
-    ) -> RunHandle:
-        """Start a run and return its handle once the run is recorded.
         deadline: datetime | timedelta | float | None = None,
         tags: Mapping[str, str] | None = None,
         parent: Parent | None = None,
+    ) -> RunHandle:
+        """Start a run and return its handle once the run is recorded.
 
         Raises:
             Backpressure: `wait` is False and there is no room: the engine holds `max_runs` runs, or a limit is reached.
@@ -311,8 +312,6 @@ class Engine(Controls):
         self._open()
         return schedules_of(self.store), here(str(uuid7()))
 
-    # ---- workflows
-
     async def schedule_package(self, path: str) -> list[JobState]:
         """Add the jobs that a package's `laneway.toml` declares (`[schedule.NAME]`), named `PACKAGE/NAME`.
 
@@ -327,6 +326,8 @@ class Engine(Controls):
             await self.scheduler.add(name, await self.load(target), **options)
             for name, target, options in schedules_in(path)
         ]
+
+    # ---- workflows
 
     async def load(self, target: str) -> Target:
         """Find a workflow by what a command would be told: `module:workflow`, `file.py:workflow`, a package.
@@ -352,6 +353,12 @@ class Engine(Controls):
     def choice(self, spec: TaskSpec, unit: Unit) -> LaneChoice:
         """Which lane a task would take, and why."""
         return self._assembly.choice(spec, unit)
+
+    async def _runnable_of(self, workflow: Workflow | Target | str) -> Runnable:
+        return self.runnable(await self.load(workflow) if isinstance(workflow, str) else workflow)
+
+    def _known(self, workflow: str) -> Runnable | None:
+        return self._code.get(workflow)
 
     def _open(self) -> tuple[Runs, Surroundings]:
         if self._runs is None or self._around is None:
