@@ -50,6 +50,9 @@ COMMANDS = {
         "Probe what dependencies do in isolated interpreters and without the GIL.",
         "Look",
     ),
+    "schedule": _Entry(
+        "laneway.cli.schedule:schedule_group", "Run workflows at set times: add, list, pause, backfill.", "Start"
+    ),
     "completion": _Entry(
         "laneway.cli.completion:completion", "Print the completion script for a shell.", "Set up"
     ),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from laneway._core.errors import LanewayError, StoreError
+from laneway._core.errors import PlanError, StoreError
 from laneway._core.jobs import Agenda, Change, Firing, Job, JobState, Lead
 from laneway.engine.handle import RunHandle
 from laneway.ports import EngineCard
@@ -11,7 +11,7 @@ from laneway.ports import EngineCard
 __all__ = ["JobInvalid", "JobNotFound", "ScheduleBook", "Starter"]
 
 
-class JobInvalid(LanewayError):
+class JobInvalid(PlanError):
     """A job cannot be scheduled as it is. `problems` holds one text per mistake."""
 
     code = "LW-SCHED-001"

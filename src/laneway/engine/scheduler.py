@@ -77,7 +77,7 @@ class Scheduler:
     async def start(self) -> None:
         """Begin to schedule, or to stand by while another engine does. Idempotent."""
         if self._serving is None:
-            self._book.listen(self._card.id, self._look_again)
+            self._book.listen(self._card.id, self._told)
             self._serving = aio.create_task(self._keeper.serve(), name="scheduler")
 
     async def close(self, *, grace: float = 5.0) -> None:
@@ -334,6 +334,10 @@ class Scheduler:
 
     async def _write(self, change: Change) -> None:
         await self._book.write(change)
+        self._told()
+
+    def _told(self) -> None:
+        """Something was written, here or by another engine."""
         self._line.look()
         self._look_again()
 
@@ -350,6 +354,10 @@ def _seconds(value: timedelta | float | None) -> float | None:
 
 
 def _reference(workflow: Workflow | Target | str) -> str:
+    """Where any engine finds the workflow: that of a script is found in its file."""
     if isinstance(workflow, Workflow):
-        return f"{workflow.module}:{workflow.name}"
+        place = workflow.module
+        if place == "__main__" and workflow.spec.tasks:
+            place = workflow.spec.tasks[0].file
+        return f"{place}:{workflow.name}"
     return workflow if isinstance(workflow, str) else workflow.reference

@@ -11,11 +11,11 @@ from laneway.packages.opening import open_package
 __all__ = ["schedules_in"]
 
 
-def schedules_in(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def schedules_in(path: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Of each `[schedule.NAME]`: the job's name, its target, and the options of `Scheduler.add`."""
     package = open_package(path)
     for table in package.manifest.schedules:
-        target = f"{path.absolute()}#{table.workflow}"
+        target = f"{Path(path).absolute()}#{table.workflow}"
         yield f"{package.name}/{table.name}", target, _options(table, package.name)
 
 

@@ -1,0 +1,389 @@
+"""`laneway schedule`: recurring jobs of a store, to add, look at, pause, run, backfill and remove."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+from uuid import uuid7
+from zoneinfo import ZoneInfo
+
+import rich_click as click
+from rich.text import Text
+
+from laneway._core.errors import SettingInvalid
+from laneway._core.jobs import Firing, Job, JobState
+from laneway.app import Engine
+from laneway.cli import _screen as screen
+from laneway.cli._errors import SUCCEEDED
+from laneway.cli._options import context_from, debug_option, json_option, store_option, store_url
+from laneway.cli._stores import is_missing, opened
+from laneway.engine.handle import RunHandle
+from laneway.engine.schedule_ports import ScheduleBook
+from laneway.engine.scheduler import Scheduler
+from laneway.packages._tables import DURATION, duration_seconds, moment_of
+from laneway.ports import EngineCard, Store
+from laneway.registry import store_from
+from laneway.stores._processes import here
+from laneway.stores.schedules import schedules_of
+
+__all__ = ["schedule_group"]
+
+
+class _Looking:
+    """Enough of an engine to look at jobs and to change them, without one."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def scheduling(self) -> tuple[ScheduleBook, EngineCard]:
+        return schedules_of(self._store), here(str(uuid7()))
+
+    async def start(
+        self, workflow: Any, context: Mapping[str, Any] | None = None, *, key: str | None = None
+    ) -> RunHandle:
+        raise NotImplementedError  # a scheduler that is never started starts nothing
+
+
+@asynccontextmanager
+async def _scheduler(store: str | None) -> AsyncIterator[Scheduler]:
+    async with opened(store) as found:
+        yield Scheduler(_Looking(found))
+
+
+@click.group("schedule")
+def schedule_group() -> None:
+    """Recurring jobs: workflows that start by themselves when they are due.
+
+    Jobs are kept in the store. Whatever engine of the store has a scheduler runs them: `laneway serve`,
+    `laneway schedule start`, or a program of yours.
+    """
+
+
+@schedule_group.command("add")
+@click.argument("name")
+@click.argument("target", required=False)
+@click.option("--cron", help="Five cron fields, such as '0 3 * * mon-fri'.")
+@click.option("--every", metavar="DURATION", help="Time between two starts, such as 90s or 1h30m.")
+@click.option("--at", metavar="MOMENT", help="One moment, such as 2027-01-31T08:00:00+01:00.")
+@click.option("--timezone", default="UTC", show_default=True, help="Where --cron counts.")
+@click.option("-c", "pairs", metavar="KEY=VALUE", multiple=True, help="A parameter; {due} is the due moment.")
+@click.option("--context", metavar="JSON", help="Parameters as a JSON object; @FILE or - reads it.")
+@click.option("--misfire", type=click.Choice(["skip", "once", "all"]), default="once", show_default=True)
+@click.option("--misfire-limit", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option("--jitter", metavar="DURATION", help="Delay starts by up to this.")
+@click.option(
+    "--timeout", metavar="DURATION", default="1h", show_default=True, help="Cancel runs after this."
+)
+@click.option("--overlap", is_flag=True, help="Start although the last run goes on.")
+@click.option("--parallel-safe", is_flag=True, help="May run together with others due at the same moment.")
+@click.option("--paused", is_flag=True, help="Add it paused.")
+@store_option
+@json_option
+@debug_option
+def add(
+    name: str,
+    target: str | None,
+    store: str | None,
+    as_json: bool,
+    pairs: tuple[str, ...],
+    context: str | None,
+    **options: Any,
+) -> None:
+    """Add a job, or bring it up to date.
+
+    NAME TARGET adds one job; TARGET is what `laneway run` takes. A package folder or `.lane` file alone adds the
+    schedules of its laneway.toml.
+    """
+    times = [options[one] for one in ("cron", "every", "at") if options[one] is not None]
+    if target is None and not times:
+        states = asyncio.run(_add_package(store, name))
+    else:
+        if target is None or len(times) != 1:
+            raise click.UsageError("Give NAME, TARGET and exactly one of --cron, --every and --at.")
+        options["every"] = _duration("--every", options["every"])
+        options["jitter"] = _duration("--jitter", options["jitter"]) or 0.0
+        options["timeout"] = _duration("--timeout", options["timeout"])
+        options["at"] = None if options["at"] is None else _moment("--at", options["at"])
+        states = [asyncio.run(_add(store, name, target, context_from(pairs, context), options))]
+    if as_json:
+        screen.print_json([_plain(one) for one in states])
+        return
+    for state in states:
+        screen.output().print(f"job {state.job.name}: {_next_text(state)}", soft_wrap=True)
+
+
+async def _add(
+    store: str | None, name: str, target: str, parameters: dict[str, Any], options: dict[str, Any]
+) -> JobState:
+    async with Engine(store_url(store), grace=0) as engine:
+        found = await engine.load(target)
+        return await engine.scheduler.add(name, found, parameters, origin="command", **options)
+
+
+async def _add_package(store: str | None, path: str) -> list[JobState]:
+    async with Engine(store_url(store), grace=0) as engine:
+        return await engine.schedule_package(path)
+
+
+@schedule_group.command("list")
+@store_option
+@json_option
+@debug_option
+def list_jobs(store: str | None, as_json: bool) -> None:
+    """List jobs with their times, when they are next due and how the last run went."""
+    url = store_url(store)
+    missing = is_missing(store_from(url, durability="commit"))
+    states: list[JobState] = [] if missing else asyncio.run(_listed(store))
+    if as_json:
+        screen.print_json([_plain(one) for one in states])
+        return
+    if not states:
+        screen.errors().print(f"no jobs in {url}", soft_wrap=True)
+        return
+    rows: list[list[str | Text]] = [
+        [
+            one.job.name,
+            _times(one.job),
+            _next_text(one),
+            screen.status_text(one.last_status or ""),
+            one.job.target,
+        ]
+        for one in states
+    ]
+    screen.print_table(["job", "times", "next", "last", "target"], rows)
+
+
+async def _listed(store: str | None) -> list[JobState]:
+    async with _scheduler(store) as scheduler:
+        return await scheduler.jobs()
+
+
+@schedule_group.command("next")
+@click.argument("name")
+@click.option("--count", type=click.IntRange(min=1, max=1000), default=5, show_default=True)
+@store_option
+@json_option
+@debug_option
+def next_moments(name: str, count: int, store: str | None, as_json: bool) -> None:
+    """Show when a job is due next, in its time zone."""
+    moments, job = asyncio.run(_next(store, name, count))
+    shown = [one.astimezone(ZoneInfo(job.timezone)).isoformat() for one in moments]
+    if as_json:
+        screen.print_json(shown)
+        return
+    for line in shown:
+        screen.output().print(line)
+
+
+async def _next(store: str | None, name: str, count: int) -> tuple[list[datetime], Job]:
+    async with _scheduler(store) as scheduler:
+        return await scheduler.next(name, count), (await scheduler.job(name)).job
+
+
+@schedule_group.command("history")
+@click.argument("name", required=False)
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
+@store_option
+@json_option
+@debug_option
+def history(name: str | None, limit: int, store: str | None, as_json: bool) -> None:
+    """Show the latest due moments and what became of them."""
+
+    async def look() -> list[Firing]:
+        async with _scheduler(store) as scheduler:
+            if name is not None:
+                await scheduler.job(name)
+            return await scheduler.history(name, limit=limit)
+
+    _show(asyncio.run(look()), as_json=as_json)
+
+
+@schedule_group.command("pause")
+@click.argument("name")
+@store_option
+@json_option
+@debug_option
+def pause(name: str, store: str | None, as_json: bool) -> None:
+    """Start nothing of a job until it is resumed."""
+
+    async def act() -> JobState:
+        async with _scheduler(store) as scheduler:
+            return await scheduler.pause(name)
+
+    _tell(asyncio.run(act()), as_json=as_json)
+
+
+@schedule_group.command("resume")
+@click.argument("name")
+@store_option
+@json_option
+@debug_option
+def resume(name: str, store: str | None, as_json: bool) -> None:
+    """Go on with a paused job, from now on."""
+
+    async def act() -> JobState:
+        async with _scheduler(store) as scheduler:
+            return await scheduler.resume(name)
+
+    _tell(asyncio.run(act()), as_json=as_json)
+
+
+@schedule_group.command("run")
+@click.argument("name")
+@store_option
+@json_option
+@debug_option
+def run(name: str, store: str | None, as_json: bool) -> None:
+    """Put a job into the line now; the store's scheduler runs it."""
+
+    async def act() -> Firing:
+        async with _scheduler(store) as scheduler:
+            return await scheduler.run_now(name)
+
+    _show([asyncio.run(act())], as_json=as_json)
+
+
+@schedule_group.command("backfill")
+@click.argument("name")
+@click.option(
+    "--from", "start", required=True, metavar="MOMENT", help="The first moment, such as 2027-01-01."
+)
+@click.option("--to", "end", required=True, metavar="MOMENT", help="The last moment.")
+@store_option
+@json_option
+@debug_option
+def backfill(name: str, start: str, end: str, store: str | None, as_json: bool) -> None:
+    """Put the due moments of a range into the line, each unless it was run already."""
+
+    async def act() -> list[Firing]:
+        async with _scheduler(store) as scheduler:
+            return await scheduler.backfill(name, _moment("--from", start), _moment("--to", end))
+
+    _show(asyncio.run(act()), as_json=as_json)
+
+
+@schedule_group.command("remove")
+@click.argument("name")
+@store_option
+@debug_option
+@click.pass_context
+def remove(ctx: click.Context, name: str, store: str | None) -> None:
+    """Forget a job and its history."""
+
+    async def act() -> None:
+        async with _scheduler(store) as scheduler:
+            await scheduler.remove(name)
+
+    asyncio.run(act())
+    screen.output().print(f"job {name}: removed", soft_wrap=True)
+    ctx.exit(SUCCEEDED)
+
+
+@schedule_group.command("start")
+@store_option
+@debug_option
+def start(store: str | None) -> None:
+    """Run the store's jobs when they are due, until Ctrl-C; running jobs get the grace period."""
+    asyncio.run(_serve(store))
+
+
+async def _serve(store: str | None) -> NoReturn:
+    async with Engine(store_url(store)) as engine:
+        await engine.scheduler.start()
+        jobs = await engine.scheduler.jobs()
+        screen.errors().print(
+            f"scheduling {len(jobs)} job(s) of {store_url(store)}; Ctrl-C ends it", soft_wrap=True
+        )
+        while True:
+            await asyncio.Event().wait()
+
+
+# ---- reading and showing
+
+
+def _duration(option: str, text: str | None) -> float | None:
+    if text is None or text == "none":
+        return None
+    if not re.fullmatch(DURATION, text):
+        raise SettingInvalid(
+            setting=option, value=text, reason="it is no duration", advice="Write 90s, 15m or 1h30m."
+        )
+    return duration_seconds(text)
+
+
+def _moment(option: str, text: str) -> datetime:
+    try:
+        return moment_of(text)
+    except ValueError:
+        raise SettingInvalid(
+            setting=option, value=text, reason="it is no moment", advice="Write 2027-01-31T08:00:00+01:00."
+        ) from None
+
+
+def _plain(state: JobState) -> dict[str, Any]:
+    job = state.job
+    return {
+        "name": job.name,
+        "target": job.target,
+        "parameters": job.parameters,
+        "cron": job.cron,
+        "every_seconds": job.every_seconds,
+        "at": job.at,
+        "timezone": job.timezone,
+        "misfire": job.misfire,
+        "misfire_limit": job.misfire_limit,
+        "jitter_seconds": job.jitter_seconds,
+        "overlap": job.overlap,
+        "parallel_safe": job.parallel_safe,
+        "timeout_seconds": job.timeout_seconds,
+        "origin": job.origin,
+        "paused": state.paused,
+        "next": state.due,
+        "missed": state.missed,
+        "last": None
+        if state.last_due is None
+        else {"due": state.last_due, "status": state.last_status, "run": state.last_run},
+    }
+
+
+def _times(job: Job) -> str:
+    if job.cron is not None:
+        return f"{job.cron} {job.timezone}" if job.timezone != "UTC" else job.cron
+    if job.every_seconds is not None:
+        return f"every {screen.seconds(job.every_seconds)}"
+    return "once" if job.at is None else f"at {job.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _next_text(state: JobState) -> str:
+    if state.paused:
+        return "paused"
+    if state.due is None:
+        return "over"
+    return state.due.astimezone(ZoneInfo(state.job.timezone)).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def _tell(state: JobState, *, as_json: bool) -> None:
+    if as_json:
+        screen.print_json(_plain(state))
+    else:
+        screen.output().print(f"job {state.job.name}: {_next_text(state)}", soft_wrap=True)
+
+
+def _show(firings: list[Firing], *, as_json: bool) -> None:
+    if as_json:
+        screen.print_json([one._asdict() for one in firings])
+        return
+    rows: list[list[str | Text]] = [
+        [
+            one.name,
+            one.due.strftime("%Y-%m-%d %H:%M:%S"),
+            one.why,
+            screen.status_text(one.status),
+            one.run or "",
+            screen.without_controls(one.reason.replace("\n", " ")[:80]),
+        ]
+        for one in firings
+    ]
+    screen.print_table(["job", "due", "why", "status", "run", "reason"], rows)

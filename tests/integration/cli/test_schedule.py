@@ -1,0 +1,100 @@
+"""`laneway schedule`, as people and programs use it."""
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+type Laneway = Callable[..., subprocess.CompletedProcess[str]]
+type Started = Callable[..., subprocess.Popen[str]]
+
+MANIFEST = """
+[package]
+name = "reports"
+version = "1.0"
+entry_module = "reports"
+
+[workflows.nightly]
+tasks = ["hello"]
+
+[schedule.every-night]
+workflow = "nightly"
+cron = "30 2 * * *"
+timezone = "Europe/Berlin"
+misfire = "all"
+misfire_limit = 3
+"""
+
+
+def said(answer: subprocess.CompletedProcess[str]) -> Any:
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout)
+
+
+def test_a_job_is_added_listed_paused_resumed_and_removed(laneway: Laneway) -> None:
+    every = ["--cron", "0 3 * * *", "--timezone", "Europe/Berlin", "-c", "text=5"]
+    assert laneway("schedule", "add", "nightly", "flow.py:parsing", *every).returncode == 0
+    (job,) = said(laneway("schedule", "list", "--json"))
+    assert (job["name"], job["cron"], job["parameters"]) == ("nightly", "0 3 * * *", {"text": 5})
+    assert job["target"].startswith("/")
+    moments = said(laneway("schedule", "next", "nightly", "--count", "2", "--json"))
+    assert [moment[11:19] for moment in moments] == ["03:00:00", "03:00:00"]
+    assert said(laneway("schedule", "pause", "nightly", "--json"))["paused"]
+    assert "paused" in laneway("schedule", "list").stdout
+    assert not said(laneway("schedule", "resume", "nightly", "--json"))["paused"]
+    assert laneway("schedule", "remove", "nightly").returncode == 0
+    assert said(laneway("schedule", "list", "--json")) == []
+
+
+def test_mistakes_are_told_with_what_to_do(laneway: Laneway) -> None:
+    wrong = laneway("schedule", "add", "x", "flow.py:parsing", "--cron", "99 * * * *")
+    assert wrong.returncode == 2
+    assert "not a cron expression" in wrong.stderr
+    assert laneway("schedule", "add", "x", "flow.py:parsing").returncode == 2
+    assert "no duration" in laneway("schedule", "add", "x", "flow.py:parsing", "--every", "soon").stderr
+    laneway("schedule", "add", "nightly", "flow.py:parsing", "--every", "1h")
+    assert "did you mean 'nightly'" in laneway("schedule", "pause", "nightyl").stderr
+
+
+def test_a_running_scheduler_sees_at_once_what_another_program_adds_and_asks(
+    laneway: Laneway, started: Started
+) -> None:
+    laneway("schedule", "add", "hourly", "flow.py:parsing", "--every", "1h", "-c", "text=7")
+    server = started("schedule", "start")
+    assert server.stderr is not None
+    assert "scheduling 1 job" in server.stderr.readline()
+    laneway("schedule", "run", "hourly")
+    laneway("schedule", "backfill", "hourly", "--from", "2027-01-01", "--to", "2027-01-01T00:30:00")
+    wait_for(lambda: any(one["status"] == "succeeded" for one in history(laneway)))
+    server.send_signal(signal.SIGINT)
+    assert server.wait(timeout=20) == 3
+    (run,) = [
+        one for one in said(laneway("runs", "list", "--json")) if one["key"].startswith("schedule:hourly@")
+    ]
+    assert run["status"] == "succeeded"
+
+
+def history(laneway: Laneway) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = said(laneway("schedule", "history", "hourly", "--json"))
+    return found
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until
+
+
+def test_a_packages_schedules_are_added_by_its_name(laneway: Laneway, folder: Path) -> None:
+    package = folder / "reports"
+    (package / "src").mkdir(parents=True)
+    (package / "laneway.toml").write_text(MANIFEST)
+    (package / "src" / "reports.py").write_text(
+        "from laneway import task\n\n@task\ndef hello() -> int:\n    return 1\n"
+    )
+    (job,) = said(laneway("schedule", "add", "reports", "--json"))
+    assert (job["name"], job["misfire"], job["misfire_limit"]) == ("reports/every-night", "all", 3)
+    assert job["target"].endswith("reports#nightly")
