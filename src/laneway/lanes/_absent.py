@@ -17,6 +17,7 @@ _HERE_TOO = frozenset(
         "laneway.testing",
         "laneway.testing.lane_tasks",
         "laneway.lanes",
+        "laneway.lanes.buffers",
         *(
             f"laneway.lanes._{name}"
             for name in (

@@ -3,11 +3,13 @@
 import asyncio
 import os
 import sys
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, Literal
 
 from laneway._core.failures import failure_record
 from laneway.lanes._codec import decode, failure_body
 from laneway.lanes._hosts import Host
+from laneway.lanes._inline import InlineHost
 from laneway.lanes._losses import lost
 from laneway.lanes._pool import Pool
 from laneway.lanes._stopping import Ladder
@@ -33,6 +35,9 @@ class Fleet:
         recycle_count: attempts after which a worker is replaced; None for never.
         recycle_age: seconds after which a worker is replaced; None for never.
         recycle_memory_mib: memory of a host process beyond which its workers are replaced; None for never.
+        placement: `hosts` puts interpreters into processes of their own; `inline` puts them into this process, where
+            they can borrow buffers without a copy, but not be killed, and where `os.fork`, `tracemalloc` and
+            `python -m asyncio ps` of the whole program stop working.
         ladder: patience on each rung of the stopping ladder.
     """
 
@@ -49,6 +54,7 @@ class Fleet:
         recycle_count: int | None = None,
         recycle_age: float | None = None,
         recycle_memory_mib: int | None = None,
+        placement: Literal["hosts", "inline"] = "hosts",
         ladder: Ladder | None = None,
     ) -> None:
         self.size = workers or os.process_cpu_count() or 1
@@ -70,7 +76,9 @@ class Fleet:
         self._per_host = per_host
         self._refusals: dict[str, str] = {}
         self._pools: dict[tuple[str, str], Pool] = {}
-        self._hosts: set[Host] = set()
+        self.placement = placement
+        self._hosts: set[Host | InlineHost] = set()
+        self._stuck: list[InlineHost] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._empty: asyncio.Event | None = None
@@ -162,7 +170,8 @@ class Fleet:
         if not exclusive:
             for host in self._hosts:
                 if (
-                    not (host.exclusive or host.closing or host.dead)
+                    isinstance(host, Host)
+                    and not (host.exclusive or host.closing or host.dead)
                     and len(host.workers) < self._per_host
                     and host.environment == environment
                 ):
@@ -172,9 +181,22 @@ class Fleet:
         self._hosts.add(host)
         return host
 
-    def _gone(self, host: Host) -> None:
-        """A host process has ended."""
+    def inline_host(self) -> InlineHost:
+        """A place for one more interpreter in this process. Raises OSError when too many are stuck."""
+        self._stuck = [host for host in self._stuck if host.is_stuck]
+        if len(self._stuck) >= self._per_host:
+            raise OSError(
+                f"{len(self._stuck)} interpreters in this process are stuck in tasks that cannot be stopped"
+            )
+        host = InlineHost(self.loop, self._gone)
+        self._hosts.add(host)
+        return host
+
+    def _gone(self, host: Host | InlineHost) -> None:
+        """A host has ended."""
         self._hosts.discard(host)
+        if isinstance(host, InlineHost) and host.is_stuck:
+            self._stuck.append(host)
         workers: set[Worker] = set(host.workers)
         loaded = [worker for worker in workers if worker.flights or worker.by_number or not worker.ready]
         for worker in workers:
@@ -255,7 +277,7 @@ class Fleet:
             workers,
             sum(len(pool.waiting) for pool in pools) + sum(int(worker["queued"]) for worker in workers),
             sum(1 for worker in workers if worker["state"] == "running"),
-            sum(pool.quarantined() for pool in pools),
+            sum(pool.quarantined() for pool in pools) + sum(1 for host in self._stuck if host.is_stuck),
             sum(pool.restarts for pool in pools),
         )
 
@@ -321,6 +343,8 @@ def _no_interpreters(wish: bool | str) -> str:
         return wish
     if not wish:
         return "interpreters are switched off"
+    if find_spec("_interpreters") is None:
+        return "this Python was built without interpreters"
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         return "the free-threaded build never frees what an interpreter used"
     return ""

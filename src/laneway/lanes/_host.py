@@ -4,7 +4,6 @@ Usage: python -I -S _host.py SOCKET LANEWAY_PARENT ENGINE_PID. The engine sends 
 socket, with the worker's four descriptors. When the socket closes, the engine is gone and so is this process.
 """
 
-import _interpreters
 import _socket
 import _thread
 import faulthandler
@@ -15,6 +14,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from socket import socket
     from typing import Any
 
@@ -80,20 +80,22 @@ def say(text: str) -> None:
     os.write(2, f"{text}\n".encode("utf-8", "replace"))
 
 
-def run_interpreter(boot: str, fds: tuple[int, ...]) -> None:
+def run_interpreter(boot: str, fds: tuple[int, ...], report: Callable[[str], None] = say) -> None:
     """Serve one worker in an interpreter of its own, on this thread, until its order pipe closes."""
+    import _interpreters  # noqa: PLC0415 - not every build has it, and plain processes need none
+
     number = _interpreters.create("isolated", reqrefs=False)
     try:
         failed = _interpreters.exec(number, boot)
         if failed is not None:
-            say(f"worker ended: {failed.formatted}")
+            report(f"worker ended: {failed.formatted}")
     finally:
         for fd in fds:
             os.close(fd)
         try:
             _interpreters.destroy(number)
         except Exception as error:  # noqa: BLE001 - task code left threads behind; the whole host goes later
-            say(f"interpreter not destroyed: {error}")
+            report(f"interpreter not destroyed: {error}")
 
 
 def dump(thread: int | None) -> None:
@@ -138,4 +140,5 @@ def main() -> None:
     os._exit(0)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -22,6 +22,8 @@ _KEPT_BYTES = 8192
 class Host:
     """One host process and the ends of its pipes that the engine holds."""
 
+    last_rung = "kill"
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,

@@ -1,5 +1,6 @@
 """Inside a worker: putting a unit's paths in place, importing its code, finding its tasks. Standard library only."""
 
+import os
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -23,7 +24,14 @@ def enter(unit: dict[str, Any]) -> ModuleType:
     laneway.enter_worker()
     kind = unit["kind"]
     if kind == "package":
-        sys.path[:0] = unit["paths"]
+        # In an interpreter inside the program's process, the program's own site-packages are there too.
+        standard = dirname(os.__file__)
+        rest = [
+            one
+            for one in sys.path
+            if (one.startswith(standard) and "-packages" not in one) or one.endswith(".zip")
+        ]
+        sys.path[:] = [*unit["paths"], *rest]
         return import_module(unit["entry"])
     sys.path[:] = [*unit["paths"], *unit["inherited"]]
     if kind == "module":

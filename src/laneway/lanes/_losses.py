@@ -99,10 +99,10 @@ def _killed(pool: Pool, worker: Worker, flight: Flight, output: str) -> Outcome:
         record = failure_record("other", "AttemptStopped", "the attempt was stopped by killing its worker")
         body = failure_body(record)
     else:
-        body = timed_out(order.task.id, flight.limit, "kill", worker.host.printed())
+        body = timed_out(order.task.id, flight.limit, worker.host.last_rung, worker.host.printed())
     spent = pool.loop.time() - flight.begun if flight.begun else 0.0
     kind: Any = "failure" if flight.expired else "stopped"
-    return Outcome(kind, body, 0.0, spent, flight.lane, worker.name, "kill", output)
+    return Outcome(kind, body, 0.0, spent, flight.lane, worker.name, worker.host.last_rung, output)
 
 
 def _died(worker: Worker, flight: Flight, reason: str, output: str) -> Outcome:

@@ -124,9 +124,11 @@ class Worker:
         )
         guard.trusted.add(self.watchdog.ident)
         self.guard = self.watchdog.guard = guard
-        environ = import_module("laneway.lanes._guard").kept_environment(policy, dict(os.environ))
-        for name in [name for name in os.environ if name not in environ]:
-            del os.environ[name]
+        if setup["inline"]:  # the process belongs to the program: only this interpreter's view of it changes
+            kept = import_module("laneway.lanes._guard").kept_environment(policy, dict(os.environ))
+            view: Any = os.environ
+            for name in [name for name in view if name not in kept]:
+                view._data.pop(view.encodekey(name), None)
         guard.install()
 
     def load(self) -> bool:

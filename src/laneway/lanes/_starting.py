@@ -5,7 +5,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from laneway.lanes._guard import kept_environment
-from laneway.lanes._hosts import LANEWAY_PARENT
+from laneway.lanes._hosts import LANEWAY_PARENT, Host
+from laneway.lanes._inline import InlineHost
 from laneway.lanes._worker import Worker
 
 if TYPE_CHECKING:
@@ -22,9 +23,11 @@ def start_worker(pool: Pool, *, exclusive: bool) -> Worker:
     name = f"{pool.place}-{next(_numbers)}"
     guarded = unit.kind == "package" or bool(unit.policy)
     shell = "process" if pool.place == "process" or fleet.refusal_of(unit) else "interpreter"
+    inline = fleet.placement == "inline" and shell == "interpreter"
     setup = {
         "shell": shell,
         "name": name,
+        "inline": inline,
         "home": LANEWAY_PARENT,
         "guarded": guarded,
         "place": pool.place,
@@ -41,7 +44,11 @@ def start_worker(pool: Pool, *, exclusive: bool) -> Worker:
         "log_level": logging.getLogger().getEffectiveLevel(),
     }
     environment = kept_environment(dict(unit.policy), fleet.environment) if guarded else None
-    host = fleet.host(exclusive=exclusive or shell == "process", environment=environment)
+    host: Host | InlineHost
+    if inline:
+        host = fleet.inline_host()
+    else:
+        host = fleet.host(exclusive=exclusive or shell == "process", environment=environment)
     try:
         return Worker(pool.loop, host, setup, name, pool.replied)
     except OSError:

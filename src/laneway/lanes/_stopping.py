@@ -78,6 +78,7 @@ def timed_out(task: str, limit: float | None, rung: str, stack: str = "") -> byt
         "ask": "it ended when it was asked to",
         "interrupt": "it was interrupted",
         "kill": "its worker was killed",
+        "quarantine": "it could not be stopped, is in quarantine and may still be running",
     }.get(rung, "")
     message = f"task {task!r} ran longer than its limit of {limit or 0:g} s" + (f"; {how}" if how else "")
     return failure_body(failure_record("timeout", "TimeoutError", message, stack))

@@ -16,6 +16,7 @@ from laneway.lanes import _frames as frames
 from laneway.lanes._codec import decode
 from laneway.lanes._flight import Flight
 from laneway.lanes._hosts import Host
+from laneway.lanes._inline import InlineHost
 from laneway.lanes._relay import LogText, relay
 
 __all__ = ["Worker"]
@@ -36,7 +37,7 @@ class Worker:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        host: Host,
+        host: Host | InlineHost,
         setup: dict[str, Any],
         name: str,
         replied: Callable[..., None],
@@ -274,6 +275,13 @@ class Worker:
         """Send a word to the watchdog."""
         with suppress(OSError):
             self._control.send(frames.CONTROL.pack(kind, number))
+
+    def abandon(self) -> None:
+        """Close the pipes when there is no event loop any more."""
+        if not self._closed:
+            self._closed = True
+            os.close(self._orders)
+            self._control.close()
 
     def close(self) -> None:
         """Close the engine's ends: the worker ends after what it runs."""

@@ -17,6 +17,11 @@ class InterpreterLane:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
 
+    @property
+    def runs_on_processes(self) -> str:
+        """Why its workers are plain processes, where native modules are no matter; empty where they are interpreters."""
+        return self._fleet.no_interpreters
+
     async def open(self) -> None:
         """Get ready; workers start with the first order."""
         await self._fleet.open()
