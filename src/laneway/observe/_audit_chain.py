@@ -50,7 +50,7 @@ def check_line(line: bytes, seq: int, before: str) -> tuple[str, dict[str, Any] 
         return "the line is cut off", None, ""
     try:
         entry = _decode(line)
-    except msgspec.DecodeError:
+    except msgspec.DecodeError, UnicodeDecodeError, RecursionError:
         return "the line is not JSON", None, ""
     if not isinstance(entry, dict) or not isinstance(entry.get("hash"), str):
         return "the line is no entry", None, ""

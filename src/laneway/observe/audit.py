@@ -242,7 +242,7 @@ def entries(folder: str | Path) -> Iterator[dict[str, Any]]:
         for line in lines_of(path.read_bytes()):
             try:
                 entry = msgspec.json.decode(line)
-            except msgspec.DecodeError:
+            except msgspec.DecodeError, UnicodeDecodeError, RecursionError:
                 continue
             if isinstance(entry, dict):
                 yield entry
