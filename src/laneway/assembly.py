@@ -13,6 +13,7 @@ from laneway._core.lane_choice import LaneChoice, LaneFacts, choose
 from laneway._core.model import TaskSpec, WorkflowSpec
 from laneway._core.plan import Plan, plan_of
 from laneway.authoring import Workflow
+from laneway.compat.gate import CapabilityGate, UnitLike
 from laneway.engine.runs import Runnable
 from laneway.engine.target import Target
 from laneway.engine.traffic import Traffic
@@ -28,6 +29,7 @@ class Assembly:
         self._lanes = lanes
         self._traffic = Traffic() if traffic is None else traffic
         self._known: WeakKeyDictionary[Workflow, Runnable] = WeakKeyDictionary()
+        self._gate = CapabilityGate()
 
     def runnable(self, workflow: Workflow | Target) -> Runnable:
         """A workflow planned, with its code and lanes.
@@ -52,8 +54,19 @@ class Assembly:
         refusals = {
             name: reason for name, lane in self._lanes.items() if (reason := lane.refusal(unit, spec))
         }
+        if "interpreter" not in refusals and (reason := self._native_refusal(spec, unit)):
+            refusals["interpreter"] = reason
         facts = LaneFacts("package" if unit.kind == "package" else "host", refusals, frozenset(self._lanes))
         return choose(spec, facts)
+
+    def _native_refusal(self, spec: TaskSpec, unit: Unit) -> str | None:
+        """Why the unit's native modules keep a task off the interpreter lane; asked only where it would take it."""
+        wants_it = spec.lane == "interpreter" or (spec.lane == "auto" and spec.cpu)
+        lane = self._lanes.get("interpreter")
+        if not wants_it or lane is None or bool(getattr(lane, "runs_on_processes", "")):
+            return None
+        found = self._gate.look(UnitLike(unit.key, unit.kind, unit.entry, unit.paths))
+        return found.refusal(strictly=spec.lane == "auto")
 
     def _made(self, spec: WorkflowSpec, units: Mapping[str, Unit], reference: str) -> Runnable:
         problems: list[str] = []

@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+
 from laneway._core.compat import Mention
 from laneway.compat.review import parse, read_source
 
@@ -14,7 +16,26 @@ _TOLERATES = ("ImportError", "ModuleNotFoundError", "Exception", "BaseException"
 
 
 def mentions_in(root: str, files: Sequence[str], modules: Sequence[str]) -> list[Mention]:
-    """Imports of these modules in the distribution's Python files, tests left out; at most one a file and module."""
+    """Imports of these modules in the distribution's Python files, tests left out; at most one a file and module.
+
+    A bare import counts as guarded where all imports of the Python module that it stands in are.
+    """
+    found = _direct(root, files, modules)
+    bare = {_module(one.file): one for one in found if not one.guarded}
+    if not bare:
+        return found
+    around: dict[str, list[bool]] = {}
+    for outer in _direct(root, files, list(bare)):
+        around.setdefault(outer.module, []).append(outer.guarded)
+    soft = {bare[module].file for module, guarded in around.items() if all(guarded)}
+    return [msgspec.structs.replace(one, guarded=True) if one.file in soft else one for one in found]
+
+
+def _module(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _direct(root: str, files: Sequence[str], modules: Sequence[str]) -> list[Mention]:
     wanted = set(modules)
     stems = {one.rpartition(".")[2] for one in modules}
     found: list[Mention] = []

@@ -4,7 +4,6 @@ import csv
 import sys
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
-from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
@@ -12,9 +11,10 @@ import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from laneway.compat._native import is_native, module_of
+
 __all__ = ["ExtensionFile", "Installed", "dependency_keys", "installed_in", "owners_of"]
 
-_LIBRARY_FOLDERS = (".libs", ".dylibs")
 _NOT_MODULES = frozenset(
     (
         "test",
@@ -100,8 +100,8 @@ def dependency_keys(one: Installed, by_name: dict[str, Installed]) -> str:
 def _read(name: str, one: Distribution) -> Installed:
     records = _records(one)
     files = [path for path, _ in records]
-    native = [path for path in files if _is_native(path)]
-    modules = [ExtensionFile(module, path) for path in native if (module := _module(path)) is not None]
+    native = [path for path in files if is_native(path)]
+    modules = [ExtensionFile(module, path) for path in native if (module := module_of(path)) is not None]
     taken = {one.path for one in modules}
     direct = one.read_text("direct_url.json") or ""
     return Installed(
@@ -158,34 +158,6 @@ def _requires(one: Distribution) -> tuple[str, ...]:
         if wanted.marker is None or wanted.marker.evaluate({"extra": ""}):
             found.add(canonicalize_name(wanted.name))
     return tuple(sorted(found))
-
-
-def _is_native(path: str) -> bool:
-    name = path.rpartition("/")[2]
-    return not path.startswith("../") and (name.endswith((".so", ".pyd", ".dylib")) or ".so." in name)
-
-
-def _suffix(name: str) -> str:
-    """The longest extension-module suffix that a file name has, of this or another interpreter."""
-    for suffix in EXTENSION_SUFFIXES:
-        if name.endswith(suffix):
-            return suffix
-    base, dot, rest = name.partition(".")
-    tagged = rest.startswith(("cpython-", "abi3.", "abi3t.", "so", "pyd", "cp3"))
-    return f"{dot}{rest}" if base and tagged and not rest.startswith("so.") else ""
-
-
-def _module(path: str) -> str | None:
-    """The module that importing this file would make, or None for a plain library."""
-    folder, _, name = path.rpartition("/")
-    suffix = _suffix(name)
-    stem = name.removesuffix(suffix) if suffix else ""
-    parts = [*folder.split("/"), stem] if folder else [stem]
-    if not suffix or not all(part.isidentifier() for part in parts):
-        return None
-    if any(part.endswith(_LIBRARY_FOLDERS) for part in parts) or name.endswith(".dylib"):
-        return None
-    return ".".join(parts[:-1] if stem == "__init__" and len(parts) > 1 else parts)
 
 
 def _tops(files: Iterable[str], extensions: Iterable[ExtensionFile]) -> tuple[str, ...]:

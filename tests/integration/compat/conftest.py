@@ -97,7 +97,16 @@ def _make(folder: Path, name: str, made: Made, compiler: list[str]) -> None:
         last = [one for one in macros if one.startswith("-l")]
         defined = [f"-D{one}" for one in macros if not one.startswith("-l")]
         include = f"-I{sysconfig.get_path('include')}"
-        command = [program, "-shared", "-fPIC", "-O0", "-w", include, f"-DNAME={path.rpartition('/')[2]}", *defined]
+        command = [
+            program,
+            "-shared",
+            "-fPIC",
+            "-O0",
+            "-w",
+            include,
+            f"-DNAME={path.rpartition('/')[2]}",
+            *defined,
+        ]
         subprocess.run(
             [*command, source, "-o", str(file), libraries, "-Wl,--no-as-needed", *last], check=True
         )

@@ -23,7 +23,11 @@ CASES = {
     "good": ("green", "loads", ""),
     "pure": ("green", "loads", ""),
     "needing": ("red", "refused", "needs no_slot of undeclared"),
-    "lazy": ("red", "refused", f"lazy._late is imported on first use (lazy/core.py:1) and refused: {UNDECLARED}"),
+    "lazy": (
+        "red",
+        "refused",
+        f"lazy._late is imported on first use (lazy/core.py:1) and refused: {UNDECLARED}",
+    ),
     "optional": ("yellow", "fallback", "its code goes on without"),
     "swallowing": ("yellow", "fallback", f"swallowing._fast is refused ({SINGLE})"),
     "hanging": ("red", "broken", "hang: not over after 2 s, in the main interpreter too"),
@@ -31,7 +35,11 @@ CASES = {
     "exiting": ("red", "broken", "exit: it ended the process with status 3"),
     "forking": ("red", "refused", "it forks while it is imported"),
     "display": ("unknown", "env-error", "ImportError: cannot open display"),
-    "once": ("red", "refused", "in the second interpreter: ImportError: cannot load module more than once per process"),
+    "once": (
+        "red",
+        "refused",
+        "in the second interpreter: ImportError: cannot load module more than once per process",
+    ),
     "systemless": ("unknown", "env-error", "a system library is missing: ImportError: libgone.so"),
 }
 
@@ -100,7 +108,9 @@ def test_state_shared_between_interpreters_is_found_by_the_deep_probe(
     verdict = judge_interpreter(result)
     assert verdict.status in ("yellow", "red")
     assert problems, result.layers
-    assert "sharing.registry" in problems.get("object ids", "") or any("crash" in one for one in problems.values())
+    assert "sharing.registry" in problems.get("object ids", "") or any(
+        "crash" in one for one in problems.values()
+    )
 
 
 def test_a_good_module_passes_every_deep_layer(found: dict[str, Installed], where: Where) -> None:
