@@ -84,7 +84,9 @@ async def test_a_signal_reaches_a_live_run_that_waits_beside_work(engine: Engine
     assert (result.status, result.context["busy"], result.context["asked"]) == ("succeeded", "done", None)
 
 
-async def test_a_suspended_run_survives_restarts_and_is_taken_up_by_an_engine_that_knows_it(tmp_path: Path) -> None:
+async def test_a_suspended_run_survives_restarts_and_is_taken_up_by_an_engine_that_knows_it(
+    tmp_path: Path,
+) -> None:
     async with engine_on(tmp_path) as engine:
         handle = await engine.start(SIGNALLED)
         assert (await handle.result()).status == "suspended"
@@ -108,7 +110,9 @@ async def test_a_signal_from_another_engine_wakes_the_one_that_knows_the_workflo
         assert (await other.result(handle.id)).context["asked"] == "from afar"
 
 
-async def test_a_signal_that_does_not_come_in_time_fails_the_step_or_gives_the_default(engine: Engine) -> None:
+async def test_a_signal_that_does_not_come_in_time_fails_the_step_or_gives_the_default(
+    engine: Engine,
+) -> None:
     @task
     async def strict() -> Any:
         return wait_for_signal("never", timeout=0.01)
