@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from laneway._core.model import TaskSpec, WorkflowSpec
     from laneway.app import Engine, run
-    from laneway.authoring import AttemptStopped, Workflow, cancelled, task
+    from laneway.authoring import AttemptStopped, Workflow, cancelled, task, trace_context
     from laneway.engine.handle import RunHandle
     from laneway.engine.pools import Pool
     from laneway.engine.results import RunResult
@@ -60,6 +60,7 @@ __all__ = [
     "run",
     "sleep_until",
     "task",
+    "trace_context",
     "wait_for_signal",
 ]
 
@@ -78,7 +79,7 @@ _HOMES = {
     ),
     "laneway._core.model": ("TaskSpec", "WorkflowSpec"),
     "laneway.app": ("Engine", "run"),
-    "laneway.authoring": ("AttemptStopped", "Workflow", "cancelled", "task"),
+    "laneway.authoring": ("AttemptStopped", "Workflow", "cancelled", "task", "trace_context"),
     "laneway.engine.handle": ("RunHandle",),
     "laneway.engine.pools": ("Pool",),
     "laneway.engine.results": ("RunResult",),

@@ -6,9 +6,10 @@ from contextvars import ContextVar
 from difflib import get_close_matches
 from typing import Any, overload
 
+from laneway import _attempt
 from laneway._core.model import RULES, TaskSpec, WorkflowSpec
 
-__all__ = ["AttemptStopped", "Workflow", "cancellation_probe", "cancelled", "condition_of", "spec_of", "task"]
+__all__ = ["AttemptStopped", "Workflow", "cancellation_probe", "cancelled", "condition_of", "spec_of", "task", "trace_context"]
 
 _ATTRIBUTE = "__laneway_task__"
 _CONDITION = "__laneway_when__"
@@ -146,6 +147,15 @@ def spec_of(function: object) -> TaskSpec | None:
     """The spec of a decorated function, else None."""
     spec = getattr(function, _ATTRIBUTE, None)
     return spec if isinstance(spec, TaskSpec) else None
+
+
+def trace_context() -> dict[str, str]:
+    """Inside a task of a run that is traced: its W3C trace context, for `opentelemetry.propagate.extract`; else empty."""
+    attempt = _attempt.found()
+    if attempt is None:
+        return {}
+    metadata = attempt.metadata
+    return {key: metadata[key] for key in ("traceparent", "tracestate", "baggage") if key in metadata}
 
 
 def condition_of(function: object) -> Callable[..., bool] | None:
