@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import threading
 import time
@@ -159,6 +160,8 @@ class PackageCache:
                     if not folder.exists():
                         folder.mkdir(mode=0o700, exist_ok=True)
                         folder.chmod(0o755 if folder != self.folder else 0o700)
+                if self.folder.stat().st_mode & stat.S_IWOTH:
+                    raise PermissionError(errno.EPERM, "everybody may write there")
                 if not self._swept:
                     self._sweep()
                     self._swept = True

@@ -16,6 +16,7 @@ __all__ = ["chosen_workflow", "workflows_of"]
 _ADVICE = {
     "missing_import": "Add the distribution to [dependencies] in laneway.toml and run `laneway package vendor`",
     "ModuleNotFoundError": "Add the distribution to [dependencies] in laneway.toml and run `laneway package vendor`",
+    "MemoryError": "Load less while it is imported, or raise [limits] memory_mib",
     "timeout": "Move slow work out of the module's top level, or raise [limits] import_seconds",
     "lost_lane": "The module ended its worker while it was imported: move such code into a task",
     "policy_violation": "Allow it in [policy], or do not do it while the module is imported",
@@ -160,12 +161,12 @@ def _import_failed(package: Package, error: object) -> PackageImportFailed:
     record = as_table(error) or {"message": str(error)}
     type_name = str(record.get("type") or "")
     kind = str(record.get("kind") or "")
-    message = str(record.get("message") or "it gave no message")
+    message = str(record.get("message") or "")
     advice = _ADVICE.get(kind) or _ADVICE.get(type_name.rpartition(".")[2]) or "The traceback shows where"
     return PackageImportFailed(
         package=package.label,
         entry=package.manifest.entry_module,
-        reason=f"{type_name}: {message}" if type_name else message,
+        reason=": ".join(part for part in (type_name, message) if part) or "it gave no message",
         advice=advice,
         traceback=str(record.get("traceback") or ""),
     )

@@ -1,11 +1,10 @@
 """Opening a package, whatever its form: a folder, or an archive that is extracted once and verified at every load."""
 
 import functools
-import os
 import platform
-import shutil
 from pathlib import Path
 
+from laneway.packages import bytecode
 from laneway.packages.archive import ArchiveHead
 from laneway.packages.cache import PackageCache
 from laneway.packages.folder import check_layout, open_folder
@@ -85,8 +84,9 @@ def _open_archive(path: Path, cache: PackageCache, trust: Trust) -> Package:
         check_layout({one.path for one in head.files}, head.manifest)
 
     head, hold = cache.take(path, check)
-    if not trust.allow_unsigned:
-        _forget_byte_code(hold.root)
+    if not trust.allow_unsigned:  # byte code is not signed: it is made anew from the verified sources
+        bytecode.forget(hold.root)
+    bytecode.compile_once(hold.root, head.files)
     return Package(
         manifest=head.manifest,
         root=hold.root,
@@ -96,11 +96,3 @@ def _open_archive(path: Path, cache: PackageCache, trust: Trust) -> Package:
         archive=path,
         hold=hold,
     )
-
-
-def _forget_byte_code(root: Path) -> None:
-    """Byte code is not signed. Where only signed code may run it is made anew from the verified sources."""
-    for folder, names, _ in os.walk(root):
-        if "__pycache__" in names:
-            names.remove("__pycache__")
-            shutil.rmtree(Path(folder, "__pycache__"), ignore_errors=True)

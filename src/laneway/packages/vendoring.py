@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 
 from laneway._core.errors import VendoringFailed
 from laneway.packages._record import LOCK_NAME
+from laneway.packages.bytecode import compile_trees
 from laneway.packages.manifest import Manifest
 
 __all__ = ["Vendored", "requirements_of", "vendor", "vendored_in"]
@@ -81,6 +82,7 @@ def vendor(
         if _pins(text):
             tool.install(staging / LOCK_NAME, staging / "vendor", allow_build=allow_build)
             _tidy(staging / "vendor")
+        compile_trees([staging / "vendor"])
         _make_readable(staging)
         _swap(root, staging, keep=bool(_pins(text)))
     return vendored_in(root)

@@ -140,6 +140,27 @@ def test_byte_code_of_signed_packages_is_made_anew(archive: Path, tmp_path: Path
     assert not planted.exists()
 
 
+def test_byte_code_is_made_once_where_it_is_worth_it(folder: MakeFolder, tmp_path: Path) -> None:
+    large = "def f(x):\n    return x + 1\n" * 4000
+    package = open_package(folder(files={"src/large.py": large, "src/broken.py": "def (:\n"}))
+    build_archive(package, tmp_path / "large.lane")
+    cache = PackageCache(tmp_path / "cache")
+    opened = open_package(tmp_path / "large.lane", cache=cache)
+    (made,) = opened.root.glob("src/__pycache__/large.*.pyc")
+    before = made.stat().st_mtime_ns
+    again = open_package(tmp_path / "large.lane", cache=cache)
+    assert again.root == opened.root
+    assert made.stat().st_mtime_ns == before
+    assert [*opened.root.glob("src/__pycache__/broken*")] == []
+
+
+def test_cache_that_everybody_may_write_is_refused(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(PackageUnreadable, match="everybody may write there"):
+        open_package(archive, cache=PackageCache(tmp_path / "open"))
+
+
 def test_removal_waits_for_users(archive: Path, tmp_path: Path) -> None:
     cache = PackageCache(tmp_path / "cache")
     opened = open_package(archive, cache=cache)
