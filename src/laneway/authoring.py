@@ -9,7 +9,16 @@ from typing import Any, overload
 from laneway import _attempt
 from laneway._core.model import RULES, TaskSpec, WorkflowSpec
 
-__all__ = ["AttemptStopped", "Workflow", "cancellation_probe", "cancelled", "condition_of", "spec_of", "task", "trace_context"]
+__all__ = [
+    "AttemptStopped",
+    "Workflow",
+    "cancellation_probe",
+    "cancelled",
+    "condition_of",
+    "spec_of",
+    "task",
+    "trace_context",
+]
 
 _ATTRIBUTE = "__laneway_task__"
 _CONDITION = "__laneway_when__"
@@ -150,7 +159,7 @@ def spec_of(function: object) -> TaskSpec | None:
 
 
 def trace_context() -> dict[str, str]:
-    """Inside a task of a run that is traced: its W3C trace context, for `opentelemetry.propagate.extract`; else empty."""
+    """In a task of a run that is traced: its W3C trace context, for `opentelemetry.propagate.extract`; else empty."""
     attempt = _attempt.found()
     if attempt is None:
         return {}
