@@ -8,7 +8,7 @@ from uuid import UUID
 from laneway._core.errors import RunNotFound, StoreFenced
 from laneway._core.records import ENDED, SavedRun, Wish
 from laneway.ports import EngineCard, Standing
-from laneway.stores._postgres_link import Connection
+from laneway.stores._postgres_link import ALL, Connection
 from laneway.stores._postgres_reads import cards, saved
 from laneway.stores._processes import is_gone
 from laneway.stores._rows import run_id
@@ -17,8 +17,6 @@ __all__ = ["ask", "channel", "claim", "keep", "leave", "renew", "sweep"]
 
 type Statements = Mapping[str, Any]
 type Work = Callable[[Connection], Awaitable[Any]]
-
-ALL = "laneway_all"
 
 
 def channel(engine: str) -> str:

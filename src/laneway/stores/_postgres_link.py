@@ -11,10 +11,12 @@ from psycopg import errors
 from laneway._core.errors import StoreError, StoreSchemaNewer, StoreUnavailable
 from laneway.stores._migrations import Migration, pending
 
-__all__ = ["Connection", "Link"]
+__all__ = ["ALL", "Connection", "Link"]
 
 type Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
+ALL = "laneway_all"
+"""Where all engines listen."""
 _SCHEMA = "laneway"
 _LOCK = 0x1A9E3A7  # any number, the same for all engines: one of them migrates at a time
 _CONNECT_SECONDS = 10
@@ -106,7 +108,7 @@ class Link:
         for name, text, floor in pending(self._changes, applied, oldest):
             for statement in text.split(";"):
                 if statement.strip():
-                    await connection.execute(statement)  # type: ignore[arg-type]  # from a file of this package
+                    await connection.execute(statement)
             await connection.execute("insert into migration values (%s, %s)", (name, time.time()))
             if floor is not None:
                 await connection.execute("update floor set number = %s", (floor,))

@@ -14,7 +14,7 @@ from laneway._core.errors import StoreError, StoreFenced, StoreUnavailable
 from laneway._core.records import RunRecord
 from laneway.stores import _postgres_rows as rows
 from laneway.stores._batch import Batch
-from laneway.stores._postgres_link import Connection, Link
+from laneway.stores._postgres_link import ALL, Connection, Link
 from laneway.stores._rows import new_record
 from laneway.stores._trouble import RecordRefused, RunElsewhere
 
@@ -51,6 +51,7 @@ class PostgresWriter:
         self._number = 0
         self._doubt: tuple[int, list[Batch]] | None = None
         self._trouble: BaseException | None = None
+        self._quiet_since = float("-inf")
 
     async def start(self) -> None:
         """Connect and see to the tables.
@@ -250,11 +251,15 @@ class PostgresWriter:
         return refused
 
     async def _fill(self, connection: Connection, batches: list[Batch]) -> Answers:
-        """Everything that goes into one commit. Holding the engine's row keeps others from taking its runs meanwhile."""
+        """Everything that goes into one commit. Holding the engine's row keeps others from taking its runs."""
         sql = self._sql
         hold = (self._number, self.lease / 2, self.lease, self.engine)
         if (await connection.execute(sql["engine_hold"], hold)).rowcount == 0:
             raise StoreFenced(engine=self.engine, store=self._link.url)
+        now = asyncio.get_running_loop().time()
+        if now - self._quiet_since > self.lease / 2:  # back at work: others may have to watch its lease
+            await connection.execute(sql["notify"], (ALL,))
+        self._quiet_since = now
         submissions = [one for batch in batches for one in batch.submissions]
         answers = await rows.admit(connection, sql, self.engine, submissions) if submissions else []
         transitions = [one for batch in batches for one in batch.transitions]

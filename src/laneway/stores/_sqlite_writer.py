@@ -25,6 +25,7 @@ type Job = Callable[[sqlite3.Connection], Any]
 
 log = logging.getLogger("laneway.stores")
 
+_MOST_LOST = 10_000
 _PAUSE = 0.5
 """Seconds between two tries while the file cannot be written."""
 
@@ -40,6 +41,7 @@ class Writer:
         statements: the adapter's SQL by name.
         clock: the store's clock.
         hook: called in the thread with the name of each point of a commit; for crash tests.
+        announce: called on the loop with the other engines when this one gets to work, so that they watch its lease.
     """
 
     def __init__(
@@ -48,7 +50,10 @@ class Writer:
         statements: dict[str, str],
         clock: Callable[[], float],
         hook: Callable[[str], None] | None = None,
+        announce: Callable[[list[str]], None] | None = None,
     ) -> None:
+        self.announced = False
+        self._announce = announce
         self.engine = ""
         self.lease = 15.0
         self.commits = 0
@@ -61,6 +66,8 @@ class Writer:
         self._thread = threading.Thread(target=self._serve, name="laneway-store", daemon=True)
         self._started: asyncio.Future[None] = self._loop.create_future()
         self._trouble: BaseException | None = None
+        self._lost: dict[bytes, BaseException] = {}
+        """Runs whose record could not be written: nothing of theirs may be."""
 
     async def start(self) -> None:
         """Open the connection in the thread; failures come back as store errors."""
@@ -96,7 +103,7 @@ class Writer:
         while going:
             waiting = self._waiting(patient=not backlog)
             going = None not in waiting
-            batches = backlog + [one for one in waiting if isinstance(one, Batch)]
+            batches = self._kept(backlog + [one for one in waiting if isinstance(one, Batch)])
             if batches:
                 connection, backlog = self._write(connection, batches)
             for one in waiting:
@@ -172,8 +179,27 @@ class Writer:
         for batch in batches:
             if batch.submissions:
                 self._loop_call(_refuse, batch.submissions, trouble)
-                batch.submissions = []
-        return [batch for batch in batches if batch.transitions]
+                self._lose(batch, trouble)
+        return self._kept(batches)
+
+    def _lose(self, batch: Batch, failure: BaseException) -> None:
+        while len(self._lost) > _MOST_LOST:
+            del self._lost[next(iter(self._lost))]
+        self._lost.update((one.run, failure) for one, _ in batch.submissions)
+        batch.submissions = []
+
+    def _kept(self, batches: list[Batch]) -> list[Batch]:
+        """Without what belongs to runs that were not recorded."""
+        if not self._lost:
+            return [batch for batch in batches if batch.transitions or batch.submissions]
+        kept: list[Batch] = []
+        for single in [single for batch in batches for single in batch.split()]:
+            failure = self._lost.get(single.transitions[0].run) if single.transitions else None
+            if failure is None:
+                kept.append(single)
+            else:
+                self._loop_call(single.tell, failure)
+        return kept
 
     def _write_apart(
         self, connection: sqlite3.Connection, batches: list[Batch], error: BaseException
@@ -181,15 +207,18 @@ class Writer:
         """One of them is at fault: commit each by itself, so that only the culprit (and what its run adds) fails."""
         singles = [single for batch in batches for single in batch.split()]
         if len(singles) == 1:
-            self._loop_call(_settle, batches, self._refusal(singles[0], error), None)
+            refusal = self._refusal(singles[0], error)
+            self._loop_call(_settle, [singles[0]], refusal, None)
+            self._lose(singles[0], refusal)
             return connection, []
         left: list[Batch] = []
         for single in singles:
             if left and single.transitions:
                 left.append(single)
                 continue
-            connection, waits = self._write(connection, [single])
-            left += waits
+            for kept in self._kept([single]):
+                connection, waits = self._write(connection, [kept])
+                left += waits
         return connection, left
 
     def _refusal(self, single: Batch, error: BaseException) -> BaseException:
@@ -232,6 +261,12 @@ class Writer:
         now = self._clock()
         if found[0] - now < self.lease / 2:
             connection.execute(self._sql["engine_renew"], (now + self.lease, self.engine))
+            self.announced = False
+        if not self.announced:
+            self.announced = True
+            others = [row[0] for row in connection.execute(self._sql["engines"]) if row[0] != self.engine]
+            if others and self._announce is not None:
+                self._loop_call(self._announce, others)
 
     def _work(
         self, connection: sqlite3.Connection, job: Job, future: asyncio.Future[Any]

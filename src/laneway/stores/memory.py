@@ -93,6 +93,8 @@ class MemoryStore:
         if submission.key is not None:
             records.keys[submission.key] = run
         records.events.append(EventRow(run, "run_submitted", None, -1, submission.created))
+        if len(records.engines) > 1:
+            self._nudge(*(one for one in records.engines if one != self._engine))
         return record
 
     def commit(self, transition: Transition, answered: Answer) -> None:

@@ -84,7 +84,7 @@ class SqliteStore:
         self, engine: EngineCard, *, lease: float = 15.0, nudged: Callable[[], None] | None = None
     ) -> None:
         if self._writer is None:
-            writer = Writer(self._file, self._sql, self._clock, self._hook)
+            writer = Writer(self._file, self._sql, self._clock, self._hook, self._nudges.send)
             await writer.start()
             self._writer = writer
             self._readers = ThreadPoolExecutor(1, "laneway-store-reader")
@@ -94,6 +94,7 @@ class SqliteStore:
         row = (engine.id, engine.host, engine.pid, engine.started, self._clock() + lease, self._file.schema)
         await self._writer.do(lambda connection: connection.execute(self._sql["engine_register"], row))
         self._writer.engine = engine.id
+        self._writer.announced = False
 
     async def close(self) -> None:
         if self._writer is None:
