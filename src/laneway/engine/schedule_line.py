@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from laneway import aio
@@ -84,16 +84,19 @@ class Line:
         """
         self.look()
         async with ManagedTaskGroup("jobs beside the line", limit=self._at_once, raises=False) as beside:
+            waiting: list[tuple[Firing, Job]] = []
             while True:
-                self._more.clear()
                 try:
-                    waiting = await self._waiting(beside)
+                    if self._more.is_set() or not waiting:
+                        self._more.clear()
+                        waiting = await self._waiting(beside)
                     if waiting and not self.closing:
-                        await self._turn(term, waiting, beside)
+                        waiting = await self._turn(term, waiting, beside)
                         continue
                 except StoreUnavailable as error:
                     log.error("the scheduler waits for the store: %s", error)
                     await asyncio.sleep(_PAUSE)
+                    waiting = []
                     continue
                 if any(isinstance(error, NotLeading) for error in beside.errors.values()):
                     raise NotLeading(term=term)
@@ -107,8 +110,13 @@ class Line:
         found = await self._book.owed(limit=_BATCH + len(aside))
         return [(firing, job) for firing, job in found if firing.key not in aside]
 
-    async def _turn(self, term: int, waiting: list[tuple[Firing, Job]], beside: ManagedTaskGroup) -> None:
-        """Whose turn it is: one job, those that may run together with it, or all that run beside the line."""
+    async def _turn(
+        self, term: int, waiting: list[tuple[Firing, Job]], beside: ManagedTaskGroup
+    ) -> list[tuple[Firing, Job]]:
+        """Whose turn it is: one job, those that may run together with it, or all that run beside the line.
+
+        Returns those whose turn is still to come.
+        """
         firing, job = waiting[0]
         if job.overlap:
             for one, its in waiting:
@@ -116,15 +124,17 @@ class Line:
                     task = beside.start(self._run(term, one, its), name=one.key, metadata=_metadata(one))
                     task.add_done_callback(lambda _: self.look())
             await asyncio.sleep(0)
-        elif job.parallel_safe:
+            return [pair for pair in waiting if not pair[1].overlap]
+        if job.parallel_safe:
+            together = [pair for pair in waiting if _may_join(pair, firing.due)]
             async with ManagedTaskGroup("jobs of one moment", limit=self._at_once, raises=False) as group:
-                for one, its in waiting:
-                    if its.parallel_safe and not its.overlap and one.due == firing.due:
-                        group.start(self._run(term, one, its), name=one.key, metadata=_metadata(one))
+                for one, its in together:
+                    group.start(self._run(term, one, its), name=one.key, metadata=_metadata(one))
             for error in group.errors.values():
                 raise error
-        else:
-            await self._run(term, firing, job)
+            return [pair for pair in waiting if not _may_join(pair, firing.due)]
+        await self._run(term, firing, job)
+        return waiting[1:]
 
     # ---- one firing
 
@@ -159,6 +169,7 @@ class Line:
             )
         except Exception as error:  # noqa: BLE001 - one job's fault must not stop the others
             if getattr(error, "code", "") == _CLOSED:
+                await asyncio.sleep(_PAUSE)
                 return None, firing  # the engine closes; the next one goes on with this firing
             now = self._clock.now()
             reason = f"{type(error).__name__}: {error}"[:_REASON]
@@ -216,6 +227,11 @@ class Line:
             except StoreUnavailable as error:
                 log.error("the scheduler waits for the store: %s", error)
                 await asyncio.sleep(_PAUSE)
+
+
+def _may_join(pair: tuple[Firing, Job], due: datetime) -> bool:
+    firing, job = pair
+    return job.parallel_safe and not job.overlap and firing.due == due
 
 
 def _metadata(firing: Firing) -> aio.TaskMetadata:
