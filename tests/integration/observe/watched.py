@@ -5,7 +5,7 @@ import time
 import warnings
 from typing import Any
 
-from laneway import Workflow, aio, task
+from laneway import Workflow, aio, task, trace_context
 
 log = logging.getLogger("shop.orders")
 
@@ -131,3 +131,21 @@ def sleeps(seconds: float) -> float:
 def takes(seconds: float) -> float:
     time.sleep(seconds)
     return seconds
+
+
+@task(lane="interpreter")
+def traceparent_of_interpreter() -> str:
+    return trace_context()["traceparent"]
+
+
+@task(lane="process")
+def traceparent_of_process() -> str:
+    return trace_context()["traceparent"]
+
+
+@task
+async def traceparent_of_loop() -> str:
+    return trace_context()["traceparent"]
+
+
+TRACED = [traceparent_of_loop, traceparent_of_interpreter, traceparent_of_process]
