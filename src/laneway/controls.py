@@ -15,11 +15,14 @@ from laneway.engine.results import RunResult
 from laneway.engine.runs import Runnable, Runs
 from laneway.engine.surroundings import Surroundings
 from laneway.engine.target import Target
+from laneway.observation import Observation
 
 __all__ = ["Controls", "encoded_context"]
 
 class Controls:
     """The part of `Engine` that deals with runs that exist. Runs are named by their ids."""
+
+    _observation: Observation
 
     def _open(self) -> tuple[Runs, Surroundings]:
         raise NotImplementedError
@@ -110,11 +113,15 @@ class Controls:
             )
         changes = None if context is None else decode_object(encoded_context(context))
         record, driver = await runs.adoption.fork(run, runnable, from_step=from_step, context=changes, key=key)
+        if record.is_new:
+            forked = str(UUID(bytes=record.run))
+            self._observation.note("run_forked", run=forked, origin=run, from_step=from_step, decision="accepted")
         return RunHandle(str(UUID(bytes=record.run)), around, runs, driver, is_new=record.is_new)
 
     async def pause(self, run: str) -> None:
         """Let running steps finish and start nothing more; `resume` goes on."""
         runs, _ = self._open()
+        self._observation.note("pause_asked", run=run)
         await runs.adoption.pause(run)
 
     async def signal(self, run: str, name: str, value: Any = None) -> None:

@@ -367,6 +367,9 @@ class Observer:
     def committed(self, run: LiveRun, transition: Transition, seconds: float) -> None:
         """A change is durable, `seconds` after it was handed to the store."""
 
+    def committed_aside(self, transition: Transition) -> None:
+        """A change of a run that this engine does not drive is durable: it was paused, or is about to be retried."""
+
     def run_left(self, run: LiveRun) -> None:
         """The engine has nothing more to do with a run; `run.status` says why, `interrupted` and `abandoned` too."""
 

@@ -331,6 +331,8 @@ class Adoption:
 
         self._around.store.commit(transition, answered)
         await written
+        for observer in self._around.observers:
+            observer.committed_aside(transition)
         self._around.tell(transition.events)
 
     async def close(self) -> None:

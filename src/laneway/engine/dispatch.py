@@ -513,13 +513,14 @@ class Driver:
         handed = perf_counter() if observers else 0.0
 
         def answered(error: BaseException | None) -> None:
+            if error is None:
+                for observer in observers:
+                    observer.committed(self, transition, perf_counter() - handed)
             if self.stopping == "abandoned":
                 return
             if error is None:
                 if troubled:
                     log.warning("the store is back; run %s goes on", self.text_id)
-                for observer in self._around.observers:
-                    observer.committed(self, transition, perf_counter() - handed)
                 self._durable(transition, ready)
             elif isinstance(error, StoreUnavailable):
                 if not troubled:
