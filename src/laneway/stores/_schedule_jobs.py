@@ -1,15 +1,22 @@
 """What the schedule book does inside a SQLite transaction; shared by the SQLite store and the memory store."""
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
-
-import msgspec
+from collections.abc import Callable, Mapping
 
 from laneway._core.jobs import Agenda, Change, Firing, Job, JobState, Lead, Move, NotLeading
 from laneway.ports import EngineCard
 from laneway.stores._processes import booted_apart, is_gone
+from laneway.stores._schedule_rows import (
+    HURRY,
+    KEPT,
+    decoded,
+    defined,
+    firing_of,
+    moment,
+    seconds_of,
+    settled,
+    state_of,
+)
 
 __all__ = ["agenda", "history", "jobs", "lead", "leave", "owed", "write"]
 
@@ -17,12 +24,7 @@ type Statements = Mapping[str, str]
 type Clock = Callable[[], float]
 type Do[T] = Callable[[sqlite3.Connection], T]
 
-_KEPT = 100
-"""Ended firings that are kept of each job."""
-_HURRY = 15.0
-"""Seconds within which a leader must show itself after somebody else changed something."""
 _EVER = 1e18
-_decode = msgspec.json.Decoder(Job).decode
 
 
 def lead(sql: Statements, card: EngineCard, clock: Clock, seconds: float | None) -> Do[Lead]:
@@ -81,7 +83,7 @@ def write(sql: Statements, clock: Clock, change: Change, term: int | None) -> Do
         if term is not None and connection.execute(sql["lead"]).fetchone()[0] != term:
             raise NotLeading(term=term)
         for state, reset in change.define:
-            connection.execute(sql["define"], _defined(state, reset))
+            connection.execute(sql["define"], defined(state, reset=reset))
         for name in change.forget:
             connection.execute(sql["forget"], (name,))
             connection.execute(sql["forget_firings"], (name,))
@@ -94,29 +96,18 @@ def write(sql: Statements, clock: Clock, change: Change, term: int | None) -> Do
             _settle(connection, sql, one)
         if term is not None:
             return []
-        connection.execute(sql["lead_shorten"], (clock() + _HURRY,))
+        connection.execute(sql["lead_shorten"], (clock() + HURRY,))
         return _engines(connection, sql)
 
     return job
 
 
-def _defined(state: JobState, reset: bool) -> dict[str, Any]:
-    return {
-        "name": state.job.name,
-        "body": msgspec.json.encode(state.job),
-        "paused": state.paused,
-        "due": _seconds(state.due),
-        "start": _seconds(state.start),
-        "reset": reset,
-    }
-
-
 def _move(connection: sqlite3.Connection, sql: Statements, move: Move) -> None:
     row = {
         "name": move.name,
-        "seen": _seconds(move.seen),
-        "due": _seconds(move.due),
-        "start": _seconds(move.start),
+        "seen": seconds_of(move.seen),
+        "due": seconds_of(move.due),
+        "start": seconds_of(move.start),
         "missed": move.missed,
     }
     if connection.execute(sql["move"], row).rowcount == 1:
@@ -126,16 +117,7 @@ def _move(connection: sqlite3.Connection, sql: Statements, move: Move) -> None:
 
 
 def _settle(connection: sqlite3.Connection, sql: Statements, one: Firing) -> None:
-    row = {
-        "name": one.name,
-        "due": _seconds(one.due),
-        "status": one.status,
-        "run": one.run,
-        "started": _seconds(one.started),
-        "ended": _seconds(one.ended),
-        "reason": one.reason,
-        "keep": _KEPT,
-    }
+    row = {**settled(one), "keep": KEPT}
     if connection.execute(sql["settle"], row).rowcount == 0:
         return
     connection.execute(sql["settle_job"], row)
@@ -143,7 +125,7 @@ def _settle(connection: sqlite3.Connection, sql: Statements, one: Firing) -> Non
         return
     connection.execute(sql["prune"], row)
     found = connection.execute(sql["job"], row).fetchone()
-    if found is not None and _decode(found[0]).passing and connection.execute(sql["pass_away"], row).rowcount:
+    if found is not None and decoded(found[0]).passing and connection.execute(sql["pass_away"], row).rowcount:
         connection.execute(sql["forget_firings"], (one.name,))
 
 
@@ -151,9 +133,9 @@ def agenda(sql: Statements, now: float, limit: int) -> Do[Agenda]:
     """What is due, and the next start after that."""
 
     def job(connection: sqlite3.Connection) -> Agenda:
-        due = [_state(row) for row in connection.execute(sql["agenda"], (now, limit))]
+        due = [state_of(row) for row in connection.execute(sql["agenda"], (now, limit))]
         following = connection.execute(sql["agenda_next"], (now,)).fetchone()[0]
-        return Agenda(due, _moment(following))
+        return Agenda(due, moment(following))
 
     return job
 
@@ -161,46 +143,18 @@ def agenda(sql: Statements, now: float, limit: int) -> Do[Agenda]:
 def jobs(sql: Statements, name: str | None) -> Do[list[JobState]]:
     """All jobs, or one."""
     statement = sql["jobs" if name is None else "job"]
-    return lambda connection: [_state(row) for row in connection.execute(statement, {"name": name})]
+    return lambda connection: [state_of(row) for row in connection.execute(statement, {"name": name})]
 
 
 def owed(sql: Statements, limit: int) -> Do[list[tuple[Firing, Job]]]:
     """Open firings with their jobs."""
     return lambda connection: [
-        (_firing(row), _decode(row[8])) for row in connection.execute(sql["owed"], (limit,))
+        (firing_of(row), decoded(row[8])) for row in connection.execute(sql["owed"], (limit,))
     ]
 
 
 def history(sql: Statements, name: str | None, limit: int) -> Do[list[Firing]]:
     """The latest firings."""
     if name is None:
-        return lambda connection: [_firing(row) for row in connection.execute(sql["history"], (limit,))]
-    return lambda connection: [_firing(row) for row in connection.execute(sql["history_of"], (name, limit))]
-
-
-def _state(row: Sequence[Any]) -> JobState:
-    body, paused, due, start, missed, last_due, last_status, last_run = row
-    return JobState(
-        _decode(body),
-        bool(paused),
-        _moment(due),
-        _moment(start),
-        missed,
-        _moment(last_due),
-        last_status,
-        last_run,
-    )
-
-
-def _firing(row: Sequence[Any]) -> Firing:
-    name, due, status, run, started, ended, reason, why = row[:8]
-    moment = datetime.fromtimestamp(due, UTC)
-    return Firing(name, moment, status, run, _moment(started), _moment(ended), reason, why)
-
-
-def _seconds(moment: datetime | None) -> float | None:
-    return None if moment is None else moment.timestamp()
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+        return lambda connection: [firing_of(row) for row in connection.execute(sql["history"], (limit,))]
+    return lambda connection: [firing_of(row) for row in connection.execute(sql["history_of"], (name, limit))]

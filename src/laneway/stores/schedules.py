@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary, finalize
 
 from laneway._core.errors import StoreError
@@ -23,7 +23,7 @@ class SchedulesUnsupported(StoreError):
     """The store has no place for schedules."""
 
     code = "LW-SCHED-004"
-    template = "store {store} keeps no schedules. Use sqlite:///FILE or memory://."
+    template = "store {store} keeps no schedules. Use sqlite:///FILE or postgresql://HOST/DATABASE."
 
 
 class SqliteSchedules:
@@ -124,8 +124,8 @@ class MemorySchedules(SqliteSchedules):
 _in_memory: WeakKeyDictionary[MemoryStore, MemorySchedules] = WeakKeyDictionary()
 
 
-def schedules_of(store: Store) -> SqliteSchedules:
-    """The book that belongs to a store.
+def schedules_of(store: Store) -> Any:
+    """The book that belongs to a store, as `laneway.engine.schedule_ports.ScheduleBook` describes it.
 
     Raises:
         SchedulesUnsupported: the store has none.
@@ -137,4 +137,9 @@ def schedules_of(store: Store) -> SqliteSchedules:
         if found is None:
             found = _in_memory[store] = MemorySchedules()
         return found
+    if type(store).__name__ == "PostgresStore":
+        # Only who has such a store has the driver that this needs.
+        from laneway.stores._postgres_schedules import PostgresSchedules  # noqa: PLC0415
+
+        return PostgresSchedules(cast("Any", store))
     raise SchedulesUnsupported(store=store.url)

@@ -1,11 +1,14 @@
 """The scheduler with real engines and runs; the wall clock is turned by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
+import psycopg
 import pytest
+from tests.support.servers import PostgresServer, postgres_programs
 
 from laneway import Engine, Scheduler, Workflow, task
 from laneway._core.errors import JsonInvalid
@@ -50,9 +53,28 @@ slow = Workflow("slow", [held])
 bad = Workflow("bad", [broken])
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    programs = postgres_programs()
+    if programs is None:
+        pytest.skip("needs PostgreSQL's programs: apt-get install postgresql")
+    server = PostgresServer(programs)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Engine]:
     url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/laneway.db"
+    if request.param == "postgres":
+        server = request.getfixturevalue("server")
+        name = f"schedule_{uuid4().hex}"
+        async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
+            await connection.execute(f"create database {name}")
+        url = server.database(name)
     async with Engine(url, grace=0.2) as opened:
         yield opened
 
