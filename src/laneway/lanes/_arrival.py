@@ -20,7 +20,7 @@ class Arrival:
         """The spec of that module, with a loader that calls back; None for every other."""
         if name != self._name:
             return None
-        sys.meta_path.remove(self)  # type: ignore[arg-type]  # it is what was put there
+        sys.meta_path.remove(self)
         spec = PathFinder.find_spec(name, path)
         loader: Any = None if spec is None else spec.loader
         if loader is None:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["lost", "next_suspect"]
 
 
+_CRASHED_LOADS = 3
+"""An import that its worker did not survive so often in a row is to blame itself."""
+
+
 def lost(pool: Pool, worker: Worker, reason: str, *, alone: bool) -> None:
     """The worker is gone with whatever it ran.
 
@@ -30,7 +34,7 @@ def lost(pool: Pool, worker: Worker, reason: str, *, alone: bool) -> None:
     running = list(worker.by_number.values()) if worker.concurrent else [*worker.flights][:1]
     if not worker.ready:
         running = []
-        _lost_loading(pool, worker, reason, alone=alone)
+        _lost_loading(pool, worker, reason)
     queued = [flight for flight in worker.flights if flight not in running]
     worker.flights.clear()
     worker.by_number.clear()
@@ -54,11 +58,12 @@ def lost(pool: Pool, worker: Worker, reason: str, *, alone: bool) -> None:
     pool.pump()
 
 
-def _lost_loading(pool: Pool, worker: Worker, reason: str, *, alone: bool) -> None:
+def _lost_loading(pool: Pool, worker: Worker, reason: str) -> None:
     if worker.host.blamed is not None:
         return
     pool.crashed_loads += 1
-    if alone or pool.crashed_loads > 1:
+    if pool.crashed_loads >= _CRASHED_LOADS:
+        pool.crashed_loads = 0
         message = f"the worker {reason} while importing {pool.name}"
         record = failure_record("lost_lane", "WorkerLost", message, worker.host.printed())
         pool.fail_waiting(record, loading=worker)

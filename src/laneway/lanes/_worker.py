@@ -136,7 +136,7 @@ class Worker:
     def _flush(self) -> None:
         self._flushing = False
         outbox = self._outbox
-        if not outbox or self._closed:
+        if not outbox or self._closed or self._blocked:
             return
         data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
         outbox.clear()

@@ -19,7 +19,7 @@ class InterpreterLane:
 
     @property
     def runs_on_processes(self) -> str:
-        """Why its workers are plain processes, where native modules are no matter; empty where they are interpreters."""
+        """Why its workers are plain processes, where native modules may load; empty where they are interpreters."""
         return self._fleet.no_interpreters
 
     async def open(self) -> None:
