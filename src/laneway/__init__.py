@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from laneway.engine.pools import Pool
     from laneway.engine.results import RunResult
     from laneway.engine.scheduler import Scheduler
+    from laneway.engine.shared_pools import SharedPool
+    from laneway.nesting import subworkflow
     from laneway.suspension import defer, sleep_until, wait_for_signal
 
 __version__ = "0.1.0"
@@ -50,6 +52,7 @@ __all__ = [
     "RunHandle",
     "RunResult",
     "Scheduler",
+    "SharedPool",
     "StoreError",
     "TaskSpec",
     "Workflow",
@@ -59,6 +62,7 @@ __all__ = [
     "defer",
     "run",
     "sleep_until",
+    "subworkflow",
     "task",
     "trace_context",
     "wait_for_signal",
@@ -84,6 +88,8 @@ _HOMES = {
     "laneway.engine.pools": ("Pool",),
     "laneway.engine.results": ("RunResult",),
     "laneway.engine.scheduler": ("Scheduler",),
+    "laneway.engine.shared_pools": ("SharedPool",),
+    "laneway.nesting": ("subworkflow",),
     "laneway.suspension": ("defer", "sleep_until", "wait_for_signal"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -19,6 +19,7 @@ from laneway.authoring import Workflow
 from laneway.controls import Controls, encoded_context
 from laneway.engine.dispatch import Driver
 from laneway.engine.handle import RunHandle
+from laneway.engine.nested import WorkflowLane
 from laneway.engine.pools import Pool
 from laneway.engine.results import RunResult
 from laneway.engine.runs import LEASE, Runnable, Runs
@@ -122,6 +123,7 @@ class Engine(Controls):
     async def __aenter__(self) -> Self:
         card = here(str(uuid7()))
         self.lanes = {name: make(self.fleet) for name, make in lane_factories().items()}
+        self.lanes[WorkflowLane.name] = WorkflowLane(self)
         self._assembly = Assembly(self.lanes, self._traffic)
         around = Surroundings(self.store, self.lanes)
         self._code = {one.name: self._assembly.runnable(one) for one in self._workflows}
@@ -372,6 +374,11 @@ class Engine(Controls):
 
     async def _runnable_of(self, workflow: Workflow | Target | str) -> Runnable:
         return self.runnable(await self.load(workflow) if isinstance(workflow, str) else workflow)
+
+    def is_stopping(self, run: str) -> bool:
+        """Whether a live run is being cancelled or is past its deadline, rather than left because the engine closes."""
+        driver = self.live(run)
+        return driver is not None and driver.stopping in ("cancel", "deadline")
 
     def _known(self, workflow: str) -> Runnable | None:
         return self._code.get(workflow)

@@ -15,8 +15,10 @@ __all__ = [
     "cancellation_probe",
     "cancelled",
     "condition_of",
+    "mark",
     "spec_of",
     "task",
+    "task_options",
     "trace_context",
 ]
 
@@ -150,6 +152,21 @@ def _parameters(predicate: Any) -> tuple[str, ...]:
     if code is None:
         raise TypeError("@task(when=...) takes a rule or a plain function as predicate")
     return tuple(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+
+
+def task_options(**options: Any) -> dict[str, Any]:
+    """Options of a task, checked as `@task` checks them.
+
+    Raises:
+        TypeError, ValueError: as `@task`.
+    """
+    return {name: _CHECKS[name](name, value) for name, value in options.items()}
+
+
+def mark[T](function: T, spec: TaskSpec) -> T:
+    """Make an object a task by its spec."""
+    setattr(function, _ATTRIBUTE, spec)
+    return function
 
 
 def spec_of(function: object) -> TaskSpec | None:

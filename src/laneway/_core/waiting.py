@@ -21,6 +21,8 @@ class Waiting(NamedTuple):
     due: float | None = None
     again: bool = False
     """Call the task again rather than end its step."""
+    child: bool = False
+    """It waits for another run, which may have ended while nobody looked: ask once more after a restart."""
 
 
 def waiting_for(body: bytes, now: float) -> Waiting:
@@ -46,7 +48,7 @@ def recalled(row: StepRow) -> Waiting | None:
 def _made(body: bytes, parts: Mapping[str, Any], due: float | None) -> Waiting:
     signal = parts.get("signal")
     name = "" if signal is None else msgspec.json.decode(bytes(signal), type=str)
-    return Waiting(body, name, due, "again" in parts or "child" in parts)
+    return Waiting(body, name, due, "again" in parts or "child" in parts, "child" in parts)
 
 
 def ended_by_signal(waiting: Waiting, value: bytes) -> tuple[str, bytes] | None:

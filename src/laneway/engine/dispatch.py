@@ -282,8 +282,9 @@ class Driver:
 
     def _enqueue(self, index: int, item: int, value: bytes | None) -> None:
         row = self.state.rows.get((self.plan.names[index], item)) if self.state.rows else None
-        if row is not None and row.status == "waiting":
-            self._later(index, item, value, row.due, recalled(row))
+        waiting = None if row is None else recalled(row)
+        if row is not None and row.status == "waiting" and not (waiting is not None and waiting.child):
+            self._later(index, item, value, row.due, waiting)
         else:
             self._ready.append((index, item, value))
 

@@ -58,6 +58,20 @@ class RunHandle:
             found = await stored_result(self._around, self.id, self._runs.adoption.code_of(self.id))
         return found.checked() if check else found
 
+    async def settled(self) -> RunResult:
+        """Wait until the run is over or rests, whatever it rests for; never raises for how it ended.
+
+        Raises:
+            RunInterrupted: the engine closed first.
+        """
+        driver = self._runs.live.get(self.id)
+        if driver is not None:
+            status = await driver.wait()
+            if status == "interrupted":
+                raise RunInterrupted(run=self.id)
+            return self._runs.result(driver, status)
+        return await stored_result(self._around, self.id, self._runs.adoption.code_of(self.id))
+
     async def _driven(self) -> RunResult | None:
         """The result, as long as this engine drives the run or takes it up again by itself."""
         adoption = self._runs.adoption

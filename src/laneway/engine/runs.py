@@ -96,10 +96,10 @@ class Runs:
             Backpressure: there is no room and `wait` is False.
         """
         check_context(runnable.plan, values := decode_object(context))
-        if self._room.locked():
+        if self._room.locked() and parent is None:
             for observer in self._around.observers:
                 observer.crowded(refused=not wait)
-        if self._room.locked() and not wait:
+        if self._room.locked() and not wait and parent is None:
             raise Backpressure(waiting=len(self.live), limit=self._max_runs)
         traffic = self._traffic
         submission = Submission(
@@ -116,6 +116,9 @@ class Runs:
             tags=tags,
             parent=parent,
         )
+        if parent is not None:
+            self._room.inside += 1  # the run above waits for this one: to wait for room here could be for ever
+            return await self._started(submission, runnable, values, deferred)
         if traffic.run_limits is None:
             await self._room.acquire(priority=priority, key=traffic.fair_key(values))
             return await self._started(submission, runnable, values, deferred)
@@ -337,6 +340,12 @@ class Runs:
 
     async def cancel(self, run: str) -> None:
         """Cancel a run: here, or by asking the engine that drives it; one that nobody drives ends right away."""
+        await self._cancel_one(run)
+        for inner in await self._around.store.read("runs", parent=run, limit=100_000):
+            if inner["status"] not in ENDED:
+                await self.cancel(inner["id"])
+
+    async def _cancel_one(self, run: str) -> None:
         driver = self.live.get(run)
         if driver is not None:
             await driver.cancel()

@@ -8,20 +8,15 @@ from uuid import UUID
 from laneway._core.errors import RunNotFound, StoreFenced
 from laneway._core.records import ENDED, SavedRun, Wish
 from laneway.ports import EngineCard, Standing
-from laneway.stores._postgres_link import ALL, Connection
+from laneway.stores._postgres_link import ALL, Connection, channel
 from laneway.stores._postgres_reads import cards, saved
 from laneway.stores._processes import is_gone
 from laneway.stores._rows import run_id
 
-__all__ = ["ask", "channel", "claim", "keep", "leave", "renew", "sweep"]
+__all__ = ["ask", "claim", "keep", "leave", "renew", "sweep"]
 
 type Statements = Mapping[str, Any]
 type Work = Callable[[Connection], Awaitable[Any]]
-
-
-def channel(engine: str) -> str:
-    """Where an engine listens."""
-    return "laneway_" + "".join(one for one in engine if one.isalnum())[:48]
 
 
 def leave(sql: Statements, engine: str) -> Work:

@@ -11,7 +11,7 @@ from psycopg import errors
 from laneway._core.errors import StoreError, StoreSchemaNewer, StoreUnavailable
 from laneway.stores._migrations import Migration, pending
 
-__all__ = ["ALL", "Connection", "Link"]
+__all__ = ["ALL", "Connection", "Link", "channel"]
 
 type Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -29,6 +29,11 @@ _WAIT = (
     errors.TransactionRollback,
     errors.ObjectNotInPrerequisiteState,
 )
+
+
+def channel(engine: str) -> str:
+    """Where one engine listens."""
+    return "laneway_" + "".join(one for one in engine if one.isalnum())[:48]
 
 
 class Link:

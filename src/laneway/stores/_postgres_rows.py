@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
 from laneway._core.events import EventRow
 from laneway._core.records import ENDED, NO_ITEM, Parent, RunRecord, Signal, StepRow, Submission, Transition
 from laneway._core.transitions import TERMINAL
-from laneway.stores._postgres_link import Connection
+from laneway.stores._postgres_link import Connection, channel
 from laneway.stores._rows import new_record, refused_key
 from laneway.stores._trouble import RunElsewhere, StepEnded
 
@@ -143,6 +144,8 @@ async def end(
     for one in transitions:
         if one.end is None:
             continue
+        if one.end.parent is not None and one.end.status in ENDED:
+            await _wake_parent(connection, sql, one.run, one.end.parent.run, one.end.ended)
         if one.end.status in ENDED:
             over.append((one.end.status, one.end.ended, one.end.context, one.end.error, one.run))
         else:
@@ -153,3 +156,12 @@ async def end(
         changed += (await connection.execute(sql["run_end"], (*columns, engine))).rowcount
     if changed != sum(one.end is not None for one in transitions):
         raise RunElsewhere(engine=engine, store=url)
+
+
+async def _wake_parent(connection: Connection, sql: Statements, run: bytes, parent: bytes, now: float) -> None:
+    """A run that another one waits for is over: make that one look, whether it is driven or rests."""
+    found = await (await connection.execute(sql["run_standing"], (parent,))).fetchone()
+    if found is not None and found[1] is not None:
+        await connection.execute(sql["wish_write"], (parent, "signal", f"run:{UUID(bytes=run)}", b"null", now))
+        await connection.execute(sql["notify"], (channel(found[1]),))
+    await connection.execute(sql["run_wake"], (parent,))

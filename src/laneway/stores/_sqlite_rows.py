@@ -100,6 +100,8 @@ def end(
     for one in transitions:
         if one.end is None:
             continue
+        if one.end.parent is not None and one.end.status in ENDED:
+            _wake_parent(connection, sql, one.run, one.end.parent.run, one.end.ended)
         if one.end.status in ENDED:
             over.append((one.end.status, one.end.ended, one.end.context, one.end.error, one.run, engine))
         else:
@@ -109,6 +111,16 @@ def end(
         changed += connection.executemany(sql["run_end"], over).rowcount
     if changed != len(transitions):
         raise RunElsewhere(engine=engine, store=url)
+
+
+def _wake_parent(
+    connection: sqlite3.Connection, sql: Statements, run: bytes, parent: bytes, now: float
+) -> None:
+    """A run that another one waits for is over: make that one look, whether it is driven or rests."""
+    found = connection.execute(sql["run_status"], (parent,)).fetchone()
+    if found is not None and found[1] is not None:
+        connection.execute(sql["wish_write"], (parent, "signal", f"run:{UUID(bytes=run)}", b"null", now))
+    connection.execute(sql["run_wake"], (parent,))
 
 
 def find_ended(connection: sqlite3.Connection, sql: Statements, steps: Sequence[StepRow]) -> None:

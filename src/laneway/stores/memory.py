@@ -138,6 +138,13 @@ class MemoryStore:
         end = transition.end
         if end is None:
             return
+        if end.parent is not None and end.status in ENDED and (above := records.runs.get(end.parent.run)) is not None:
+            if above.engine is not None:
+                name = f"run:{run_answer(records.runs[run])['id']}"
+                wish = Wish(run_answer(above)["id"], "signal", name, b"null")
+                records.wishes[above.run, "signal", name] = wish
+            elif above.status == "suspended":
+                records.runs[above.run] = above._replace(due=0.0)
         if end.status in ENDED:
             records.runs[run] = records.runs[run]._replace(
                 status=end.status, ended=end.ended, final=end.context, error=end.error, due=None, engine=None

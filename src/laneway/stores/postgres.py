@@ -14,7 +14,7 @@ from laneway.ports import Answer, EngineCard, Standing
 from laneway.stores import _postgres_jobs as jobs
 from laneway.stores._batch import Batch
 from laneway.stores._migrations import migrations
-from laneway.stores._postgres_link import ALL, Connection, Link
+from laneway.stores._postgres_link import ALL, Connection, Link, channel
 from laneway.stores._postgres_reads import READS, Asker
 from laneway.stores._postgres_writer import PostgresWriter
 from laneway.stores._rows import run_id
@@ -97,7 +97,7 @@ class PostgresStore:
             try:
                 connection = await self._link.connect("listener")
                 async with connection:
-                    await connection.execute(f"listen {jobs.channel(engine)}")
+                    await connection.execute(f"listen {channel(engine)}")
                     await connection.execute(f"listen {ALL}")
                     if heard.done():
                         nudged()

@@ -1,0 +1,152 @@
+"""The workflow lane: a step that is a run of another workflow."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+
+from laneway._core.context import decode_object, join_object
+from laneway._core.errors import ContextError
+from laneway._core.failures import KINDS, FailureKind, failure_record
+from laneway._core.model import TaskSpec
+from laneway._core.records import ENDED, NO_ITEM, Parent
+from laneway.engine.handle import RunHandle
+from laneway.engine.results import RunResult
+from laneway.nesting import SubWorkflow
+from laneway.ports import Capabilities, LaneHealth, Outcome, StepOrder, Unit
+
+__all__ = ["Host", "WorkflowLane"]
+
+
+class Host(Protocol):
+    """The engine, as far as nested runs need it."""
+
+    @property
+    def start(self) -> Callable[..., Awaitable[RunHandle]]: ...
+    @property
+    def retry(self) -> Callable[..., Awaitable[RunHandle]]: ...
+    @property
+    def result(self) -> Callable[[str], Awaitable[RunResult]]: ...
+    @property
+    def cancel(self) -> Callable[[str], Awaitable[None]]: ...
+
+    def is_stopping(self, run: str) -> bool:
+        """Whether that run is being cancelled, rather than its engine closed."""
+        ...
+
+
+class WorkflowLane:
+    """Starts inner runs and turns their ends into outcomes.
+
+    An inner run has a key made of the outer step's, so that a step that runs again after a crash finds it. While it
+    is suspended the outer step waits too, and holds nothing.
+    """
+
+    name = "workflow"
+    capabilities = Capabilities(parallel=True, isolated=False, stops="cooperative")
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._running = 0
+
+    async def open(self) -> None:
+        """Nothing to get ready."""
+
+    async def run(self, order: StepOrder) -> Outcome:
+        """Run the inner workflow, or join its run."""
+        began = time.time()
+        self._running += 1
+        try:
+            async with asyncio.timeout(order.task.timeout):
+                kind, body = await self._ended(order)
+        except TimeoutError:
+            seconds = order.task.timeout
+            message = f"the inner run did not end within its time limit of {seconds} s"
+            kind, body = "failure", msgspec.json.encode(failure_record("timeout", "TimeoutError", message))
+        except ContextError as error:
+            kind, body = "failure", msgspec.json.encode(failure_record("missing_key", "MissingKey", str(error)))
+        finally:
+            self._running -= 1
+        return Outcome(kind, body, began, time.time() - began, self.name)  # type: ignore[arg-type]  # one of the kinds
+
+    async def _ended(self, order: StepOrder) -> tuple[str, bytes]:
+        inner = order.task.function
+        if not isinstance(inner, SubWorkflow):
+            raise TypeError(self.refusal(order.unit, order.task))
+        item = NO_ITEM if order.item is None else order.item
+        parent = Parent(UUID(order.run).bytes, order.task.id, item)
+        context = _context_for(inner, order)
+        handle = await self._host.start(
+            inner.flow, context, key=f"{order.run}/{order.task.id}/{item}", parent=parent
+        )
+        try:
+            if not handle.is_new:
+                found = await self._host.result(handle.id)
+                if found.status in ("failed", "cancelled"):
+                    handle = await self._host.retry(handle.id, inner.flow, only="failed")
+            result = await handle.settled()
+        except BaseException:
+            if self._host.is_stopping(order.run) or _timed_out():
+                await self._host.cancel(handle.id)
+            raise
+        return _outcome_of(result, inner, order)
+
+    def refusal(self, unit: Unit, task: TaskSpec) -> str | None:
+        """It only runs workflows, and they only run here."""
+        if isinstance(task.function, SubWorkflow):
+            return None
+        return "it runs workflows, not functions"
+
+    def health(self) -> LaneHealth:
+        """How many inner runs are under way."""
+        return LaneHealth(self.name, [], 0, self._running, 0, 0)
+
+    async def retire(self, unit_key: str) -> None:
+        """Nothing to retire."""
+
+    async def close(self, *, grace: float) -> None:
+        """Inner runs are closed like any other."""
+
+
+def _timed_out() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0 and not task.done()
+
+
+def _context_for(inner: SubWorkflow, order: StepOrder) -> Mapping[str, Any]:
+    seen = decode_object(order.payload)
+    if inner.inputs is not None:
+        missing = [key for key in inner.inputs.values() if key not in seen]
+        if missing:
+            raise InputMissing(task=order.task.id, key=missing[0])
+        seen = {name: seen[key] for name, key in inner.inputs.items()}
+    decoded: dict[str, Any] = msgspec.json.decode(join_object(seen))
+    return decoded
+
+
+class InputMissing(ContextError):
+    """An inner workflow needs a key that no task before it has set."""
+
+    code = "LW-CTX-003"
+    template = "task {task!r} needs {key!r} for its inner workflow, which no task before it has set"
+
+
+def _outcome_of(result: RunResult, inner: SubWorkflow, order: StepOrder) -> tuple[str, bytes]:
+    if result.status == "succeeded":
+        if inner.output is None:
+            return "value", msgspec.json.encode(result.context)
+        if inner.output in result.context:
+            return "value", msgspec.json.encode(result.context[inner.output])
+        message = f"the inner workflow {inner.flow.name!r} ended without the key {inner.output!r}"
+        return "failure", msgspec.json.encode(failure_record("missing_key", "MissingKey", message))
+    if result.status not in ENDED:
+        return "suspension", msgspec.json.encode({"signal": f"run:{result.id}", "child": result.id})
+    error = result.error or {"kind": "other", "type": "Cancelled", "message": "it was cancelled", "traceback": ""}
+    where = f" at task {error['task']!r}" if error.get("task") else ""
+    message = f"inner run {result.id} of {inner.flow.name!r} failed{where}: {error.get('message', '')}"
+    kind: FailureKind = next((one for one in KINDS if one == error["kind"]), "other")
+    record = failure_record(kind, error.get("type", "Cancelled"), message, error.get("traceback", ""))
+    return "failure", msgspec.json.encode(record)
