@@ -141,7 +141,7 @@ class Engine(Controls):
         self._around, self._runs = around, runs
         runs.adoption.look()
         try:
-            await self._observation.open(around, runs, card, self._told())
+            await self._observation.open(around, runs, card, self._told(), self._traffic.pools)
         except BaseException:
             await self.close(grace=0)
             raise

@@ -13,6 +13,7 @@ import msgspec
 
 from laneway import __version__, aio
 from laneway.engine.dispatch import Driver
+from laneway.engine.pools import Pool
 from laneway.engine.runs import Runs
 from laneway.engine.surroundings import Surroundings
 from laneway.observe._lines import LogLines
@@ -61,6 +62,7 @@ class Observation:
         self._around: Surroundings | None = None
         self._runs: Runs | None = None
         self._card: EngineCard | None = None
+        self._holds: Mapping[str, Pool] = {}
         self._opened = 0.0
 
     # ---- who watches
@@ -120,14 +122,19 @@ class Observation:
     # ---- life
 
     async def open(
-        self, around: Surroundings, runs: Runs, card: EngineCard, settings: Mapping[str, Any]
+        self,
+        around: Surroundings,
+        runs: Runs,
+        card: EngineCard,
+        settings: Mapping[str, Any],
+        pools: Mapping[str, Pool] = {},
     ) -> None:
         """Begin to watch an engine that is open.
 
         Raises:
             OSError: an audit log was asked for and cannot be written.
         """
-        self._around, self._runs, self._card = around, runs, card
+        self._around, self._runs, self._card, self._holds = around, runs, card, pools
         self._opened = time.time()
         if self._audit_folder:
             from laneway.observe._audit_trail import AuditTrail  # noqa: PLC0415 - a thread and files, if asked for
@@ -176,12 +183,10 @@ class Observation:
         return LiveFigures(len(live), sum(len(one.running) for one in live), self._healths(), self._pools())
 
     def _pools(self) -> dict[str, dict[str, float]]:
-        pools: Any = getattr(self._around, "pools", None)
         found: dict[str, dict[str, float]] = {}
-        if isinstance(pools, Mapping):
-            for name, pool in pools.items():
-                figures = pool.health() if hasattr(pool, "health") else {}
-                found[str(name)] = {key: float(value) for key, value in figures.items() if key in _POOL}
+        for name, pool in self._holds.items():
+            report = pool.report()
+            found[name] = {"capacity": report.capacity, "used": report.used, "waiting": float(report.waiting)}
         return found
 
     async def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
@@ -216,9 +221,6 @@ class Observation:
             "lanes": [msgspec.to_builtins(health) for health in healths],
             "pools": self._pools(),
         }
-
-
-_POOL = ("capacity", "used", "waiting")
 
 
 def _places(healths: list[LaneHealth]) -> dict[tuple[str, str, int | None], dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -49,10 +49,13 @@ def check_line(line: bytes, seq: int, before: str) -> tuple[str, dict[str, Any] 
     if not line.endswith(b"\n"):
         return "the line is cut off", None, ""
     try:
-        entry = _decode(line)
+        found: Any = _decode(line)
     except msgspec.DecodeError, UnicodeDecodeError, RecursionError:
         return "the line is not JSON", None, ""
-    if not isinstance(entry, dict) or not isinstance(entry.get("hash"), str):
+    if not isinstance(found, dict):
+        return "the line is no entry", None, ""
+    entry = cast("dict[str, Any]", found)
+    if not isinstance(entry.get("hash"), str):
         return "the line is no entry", None, ""
     if _encode(entry) + b"\n" != line:
         return "the line was written differently", entry, entry["hash"]

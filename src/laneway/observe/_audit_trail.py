@@ -9,6 +9,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from time import time
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -116,12 +117,16 @@ class AuditTrail(Observer):
     def committed(self, run: LiveRun, transition: Transition, seconds: float) -> None:
         """Note ends that somebody asked for."""
         end = transition.end
-        if transition.reopening is not None:
-            self.note(
-                "run_retried", run=run.text_id, steps=len(transition.reopening.forget), decision="accepted"
-            )
         if end is not None and end.status == "cancelled":
             self.note("run_cancelled", run=run.text_id, workflow=run.plan.workflow.name, decision="accepted")
+
+    def committed_aside(self, transition: Transition) -> None:
+        """Note what was asked of a run that is at rest."""
+        run = str(UUID(bytes=transition.run))
+        if transition.reopening is not None:
+            self.note("run_retried", run=run, steps=len(transition.reopening.forget), decision="accepted")
+        if transition.end is not None:
+            self.note(f"run_{transition.end.status}", run=run, decision="accepted")
 
     # ---- the thread that appends
 

@@ -2,7 +2,7 @@
 
 import logging
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -35,7 +35,7 @@ class JsonFormatter(logging.Formatter):
         """One object, without a line's end."""
         fields: dict[str, Any] = {}
         if isinstance(record.msg, dict) and "_logger" in record.__dict__:  # from structlog
-            fields.update(record.msg)
+            fields.update(cast("dict[str, Any]", record.msg))
             text = fields.pop("event", "")
             information = fields.pop("exc_info", None)
         else:

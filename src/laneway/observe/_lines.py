@@ -59,7 +59,7 @@ class LogLines(Observer):
                     "key": None if event.item < 0 else event.item,
                     "attempt": data.get("attempt"),
                 }
-                error = data.get("error") or {}
+                error: dict[str, Any] = data.get("error") or {}
                 text = f"{event.kind.replace('_', ' ')}: {error.get('type', '')}: {error.get('message', '')}"
                 _say(_runs, _LEVELS[event.kind], text, about)
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 __all__ = ["HIDDEN", "Redaction"]
 
@@ -42,12 +42,13 @@ class Redaction:
         if depth > _MAX_DEPTH:
             return HIDDEN
         if isinstance(value, Mapping):
+            mapping = cast("Mapping[Any, Any]", value)
             return {
                 key: HIDDEN if _plain(str(key)) in self._keys else self.value(one, depth + 1)
-                for key, one in value.items()
+                for key, one in mapping.items()
             }
         if isinstance(value, list | tuple):
-            return [self.value(one, depth + 1) for one in value]
+            return [self.value(one, depth + 1) for one in cast("list[Any]", value)]
         return value
 
     def text(self, text: str) -> str:

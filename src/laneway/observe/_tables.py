@@ -52,7 +52,7 @@ _ALL = (
         "counter",
         "attempts",
         ("lane", "status"),
-        "Attempts whose outcome is committed, failed ones that are tried again too.",
+        "Attempts whose outcome is committed; failed ones that are tried again, and `suspended` ones that wait, too.",
     ),
     Metric(
         "laneway_attempts_running", "gauge", "attempts", (), "Attempts on their way now, waiting ones too."
@@ -64,6 +64,13 @@ _ALL = (
         "attempts",
         ("kind",),
         "Failed attempts by what went wrong: timeout, policy_violation, lost_lane, missing_key and so on.",
+    ),
+    Metric(
+        "laneway_policy_refusals_total",
+        "counter",
+        "actions",
+        ("lane",),
+        "Actions that a package's policy refused, also where the task went on without them.",
     ),
     Metric(
         "laneway_stops_total",

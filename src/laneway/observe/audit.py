@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 
@@ -241,11 +241,11 @@ def entries(folder: str | Path) -> Iterator[dict[str, Any]]:
     for path in _files(Path(folder)):
         for line in lines_of(path.read_bytes()):
             try:
-                entry = msgspec.json.decode(line)
+                entry: Any = msgspec.json.decode(line)
             except msgspec.DecodeError, UnicodeDecodeError, RecursionError:
                 continue
             if isinstance(entry, dict):
-                yield entry
+                yield cast("dict[str, Any]", entry)
 
 
 def chosen(

@@ -110,16 +110,16 @@ def _is_terminal(stream: TextIO | None) -> bool:
 def _formatter(lines: Lines, redaction: Redaction, *, colours: bool) -> logging.Formatter:
     if lines == "json":
         return JsonFormatter(redaction)
-    return structlog.stdlib.ProcessorFormatter(
-        processors=[
-            _described,
-            *([structlog.processors.format_exc_info, _Redacting(redaction)] if redaction else []),
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.dev.ConsoleRenderer(
-                colors=colours, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
-            ),
-        ],
-    )
+    processors: list[Any] = [_described]
+    if redaction:
+        processors += [structlog.processors.format_exc_info, _Redacting(redaction)]
+    processors += [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.dev.ConsoleRenderer(
+            colors=colours, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
+        ),
+    ]
+    return structlog.stdlib.ProcessorFormatter(processors=processors)
 
 
 def _described(_: Any, __: str, event: _Event) -> _Event:

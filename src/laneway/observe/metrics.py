@@ -19,7 +19,7 @@ from laneway import __version__
 from laneway._core.events import EventRow
 from laneway._core.records import StepRow, Transition
 from laneway.observe._tables import METRICS, Metric
-from laneway.ports import LaneHealth, LiveRun, Observer
+from laneway.ports import LaneHealth, LiveRun, Observer, Outcome, StepOrder
 
 __all__ = ["METRICS", "EngineMetrics", "LiveFigures", "Metric", "exposition", "serve"]
 
@@ -51,6 +51,7 @@ _STATUS = {
     "step_skipped": "skipped",
     "step_cancelled": "cancelled",
     "step_retrying": "failed",
+    "step_waiting": "suspended",
 }
 """What an event says of the attempt that ended with it."""
 _WAIT_SECONDS = 2.0
@@ -160,6 +161,10 @@ class EngineMetrics(Observer, Collector):
             self._count("laneway_runs_finished_total", run.plan.workflow.name, end.status)
             self._ended(run)
 
+    def committed_aside(self, transition: Transition) -> None:
+        """Count what became durable without this engine driving the run."""
+        self._several(transition.steps, transition.events)
+
     def _several(self, steps: Sequence[StepRow], events: Sequence[EventRow]) -> None:
         rows: dict[tuple[str | None, int], StepRow] = {(row.task, row.item): row for row in steps}
         happened = self._happened
@@ -198,6 +203,13 @@ class EngineMetrics(Observer, Collector):
         if runs is None:
             runs = self._runs[name] = Distribution(_SECONDS_LONG)
         runs.add(max(time() - began, 0.0))
+
+    def attempt_ended(self, run: LiveRun, order: StepOrder, outcome: Outcome) -> Outcome:
+        """Count what a policy refused, also where the task went on without it."""
+        if outcome.refusals:
+            key = "laneway_policy_refusals_total", outcome.lane
+            self._counts[key] = self._counts.get(key, 0) + len(outcome.refusals)
+        return outcome
 
     def run_left(self, run: LiveRun) -> None:
         """Count the run if it is left unfinished."""
@@ -255,7 +267,7 @@ class EngineMetrics(Observer, Collector):
                 continue
             if kind == "step_retrying":
                 count(number, "laneway_retries_total", lane)
-            else:
+            elif kind != "step_waiting":
                 count(number, "laneway_steps_total", lane, status)
             if attempted:
                 count(number, "laneway_attempts_total", lane, status)
@@ -290,7 +302,8 @@ class EngineMetrics(Observer, Collector):
             self._restarts[health.lane] = total, health.restarts
         for lane, (total, _) in self._restarts.copy().items():
             self._family(families, "laneway_lane_restarts_total").add_metric((lane,), total)
-        for pool, figures in ({} if live is None else live.pools).items():
+        pools: Mapping[str, Mapping[str, float]] = {} if live is None else live.pools
+        for pool, figures in pools.items():
             for figure in ("capacity", "used", "waiting"):
                 self._family(families, f"laneway_pool_{figure}").add_metric((pool,), figures.get(figure, 0))
 
