@@ -3,14 +3,11 @@
 import io
 import json
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # workers import the tasks by name
 
 from laneway.observe import logs
 

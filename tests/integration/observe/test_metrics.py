@@ -1,6 +1,7 @@
 """Metrics are what the store's history says: under failures, retries, cancellation, shutdown and takeover."""
 
 import asyncio
+import collections
 import subprocess
 import sys
 import threading
@@ -17,10 +18,12 @@ from prometheus_client import CollectorRegistry
 from laneway import Backpressure, Engine, Workflow
 from laneway.observe.metrics import exposition, serve
 
+type Samples = dict[tuple[Any, ...], float]
 
-def samples(*registries: CollectorRegistry) -> Counter[tuple[Any, ...]]:
+
+def samples(*registries: CollectorRegistry) -> Samples:
     """All samples, added up over registries: name and label values to value."""
-    found: Counter[tuple[Any, ...]] = Counter()
+    found: Samples = collections.defaultdict(float)
     for registry in registries:
         for family in registry.collect():
             for sample in family.samples:
@@ -29,7 +32,7 @@ def samples(*registries: CollectorRegistry) -> Counter[tuple[Any, ...]]:
     return found
 
 
-def of(found: Counter[tuple[Any, ...]], name: str) -> dict[tuple[str, ...], float]:
+def of(found: Samples, name: str) -> dict[tuple[str, ...], float]:
     return {key[1:]: value for key, value in found.items() if key[0] == name and value}
 
 
@@ -43,7 +46,7 @@ async def history(engine: Engine) -> Counter[str]:
     return kinds
 
 
-def check_against(kinds: Counter[str], found: Counter[tuple[Any, ...]]) -> None:
+def check_against(kinds: Counter[str], found: Samples) -> None:
     """Every counter that derives from events equals the store's history, and no value is negative."""
     assert min(found.values()) >= 0
     counted = {
@@ -165,10 +168,10 @@ asyncio.run(main())
 """
 
 
-def parsed(text: str) -> Counter[tuple[Any, ...]]:
+def parsed(text: str) -> Samples:
     from prometheus_client.parser import text_string_to_metric_families
 
-    found: Counter[tuple[Any, ...]] = Counter()
+    found: Samples = collections.defaultdict(float)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             key = (sample.name, *(f"{name}={value}" for name, value in sorted(sample.labels.items())))
@@ -192,7 +195,7 @@ async def test_over_a_crash_and_a_takeover_the_sums_are_the_stores_history(tmp_p
         assert done.returncode == (9 if more else 0), done.stderr
         texts.append(done.stdout)
     crashed, took_over = (parsed(text) for text in texts)
-    both = crashed + took_over
+    both = {key: crashed.get(key, 0) + took_over.get(key, 0) for key in crashed | took_over}
     async with Engine(url) as engine:
         kinds = await history(engine)
     told = {kind: number for kind, number in kinds.items() if kind not in ("run_submitted", "run_resumed")}

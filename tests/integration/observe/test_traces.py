@@ -62,7 +62,9 @@ async def test_a_run_over_all_lanes_is_one_trace_of_run_step_attempt_lane_and_co
         ("lane", "attempt"),
         ("commit", "run"),
     }
-    lanes = {span.attributes["laneway.lane"] for span in spans if kind(span) == "lane" and span.attributes}
+    lanes = {
+        str(span.attributes["laneway.lane"]) for span in spans if kind(span) == "lane" and span.attributes
+    }
     assert lanes == {"loop", "thread", "interpreter", "process"}
     (run,) = [span for span in spans if kind(span) == "run"]
     assert run.attributes is not None
@@ -173,14 +175,13 @@ class Collector(ThreadingHTTPServer):
 
 
 class Receiver(BaseHTTPRequestHandler):
-    server: Collector
-
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
         request = ExportTraceServiceRequest()
         request.ParseFromString(body)
+        assert isinstance(self.server, Collector)
         self.server.requests.append(request)
         answer = ExportTraceServiceResponse().SerializeToString()
         self.send_response(200)
