@@ -95,7 +95,14 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 
-_ELSEWHERE = ("laneway.app", "laneway.engine.handle", "laneway.engine.results", "laneway.engine.scheduler")
+_ELSEWHERE = (
+    "laneway.app",
+    "laneway.engine.handle",
+    "laneway.engine.pools",
+    "laneway.engine.results",
+    "laneway.engine.scheduler",
+    "laneway.engine.shared_pools",
+)
 _in_worker = False
 
 

@@ -31,7 +31,7 @@ from laneway.observation import Observation
 from laneway.ports import EngineCard, Lane, Observer, Store, Unit
 from laneway.registry import lane_factories, store_from
 from laneway.settings import durability_from, settings_from
-from laneway.stores._processes import here
+from laneway.stores._processes import here, is_gone
 
 if TYPE_CHECKING:
     from laneway._core.jobs import JobState
@@ -131,6 +131,7 @@ class Engine(Controls):
             around, card, max_runs=self._max_runs, lease=self._lease, traffic=self._traffic, code=self._code
         )
         await runs.open()
+        self._traffic.open(self.store, card, lambda other: is_gone(other, beside=card))
         try:
             for lane in self.lanes.values():
                 await lane.open()
@@ -172,6 +173,7 @@ class Engine(Controls):
             try:
                 for lane in self.lanes.values():
                     await lane.close(grace=grace)
+                await self._traffic.close()
             finally:
                 await self.store.close()
                 if self._factory is not None:

@@ -10,8 +10,9 @@ from laneway.engine.dispatch import Driver
 from laneway.engine.gates import RunLimits
 from laneway.engine.limits import limits_from, value_of
 from laneway.engine.pools import Pool
+from laneway.engine.shared_pools import SharedPool
 from laneway.engine.turnstiles import PooledLane, Turnstile
-from laneway.ports import Lane, Unit
+from laneway.ports import EngineCard, Lane, Store, Unit
 
 __all__ = ["Traffic"]
 
@@ -51,6 +52,18 @@ class Traffic:
         isolated = workers or cores
         self._widths = {"thread": min(32, cores + 4), "interpreter": isolated, "process": isolated}
         self._turnstiles: dict[tuple[str, str], Turnstile] = {}
+
+    def open(self, store: Store, card: EngineCard, is_gone: Callable[[EngineCard], bool]) -> None:
+        """Show shared pools the store they are shared through."""
+        for pool in self.pools.values():
+            if isinstance(pool, SharedPool):
+                pool.bind(store, card, is_gone)
+
+    async def close(self) -> None:
+        """Give back what is held of shared pools."""
+        for pool in self.pools.values():
+            if isinstance(pool, SharedPool):
+                await pool.unbind()
 
     def problem_with(self, spec: TaskSpec) -> str | None:
         """Why a task cannot have the pool it asks for, or None."""
