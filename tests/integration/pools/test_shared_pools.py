@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ async def licensed(numbers: int) -> int:
 flow = Workflow("licensed", [numbers, licensed])
 
 
-async def held(url: str) -> list[object]:
+async def held(url: str) -> list[dict[str, Any]]:
     async with Engine(url) as engine:
         return await engine.store.read("documents", kind="pool", name="licences")
 
@@ -48,7 +49,7 @@ async def test_two_engines_together_hold_no_more_than_there_is(tmp_path: Path) -
     assert [result.context["licensed"] for result in results] == [list(range(10))] * 2
     assert most == 2
     (document,) = await held(url)
-    assert document["body"] == b"{}"  # type: ignore[index]
+    assert document["body"] == b"{}"
 
 
 async def test_what_a_killed_holder_had_comes_back_at_once(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ async def test_a_cancelled_wait_leaves_nothing_in_the_store(tmp_path: Path) -> N
         async with asyncio.timeout(5), two.hold():
             pass
     (document,) = await held(url)
-    assert document["body"] == b"{}"  # type: ignore[index]
+    assert document["body"] == b"{}"
 
 
 async def test_a_shared_pool_needs_an_open_engine() -> None:
