@@ -27,7 +27,7 @@ from laneway.packages.scaffold import new_package
 from laneway.packages.shelf import Installed, Shelf
 from laneway.packages.signing import new_key as make_key
 from laneway.packages.signing import public_key_of, sign_record, trusted, verdict_of
-from laneway.packages.vendoring import Vendored, vendor
+from laneway.packages.vendoring import Vendored, missing_from, vendor
 from laneway.settings import settings_from
 
 __all__ = ["package_group"]
@@ -115,7 +115,7 @@ def build(folder: Path, output: Path | None, key: Path | None, as_json: bool) ->
     if key is not None:
         signature = sign_record(record_text(package.files).encode(), key, existing=signature)
     size = build_archive(package, target, signature=signature)
-    record = {
+    record: dict[str, Any] = {
         "name": package.name,
         "version": package.version,
         "path": str(target),
@@ -124,6 +124,10 @@ def build(folder: Path, output: Path | None, key: Path | None, as_json: bool) ->
         "size_bytes": size,
         "signed": bool(signature),
     }
+    missing = record["missing"] = missing_from(package.root, package.manifest)
+    if missing:
+        text = f"{', '.join(missing)} not in vendor/: tasks that import it will fail. Run `laneway package vendor`"
+        click.echo(f"laneway: {text}", err=True)
     signed = ", signed" if signature else ""
     lines = [f"built {target} ({size_text(size)}, {len(package.files)} files{signed})"]
     _show(record, [*lines, f"content {package.content_hash}"], as_json)

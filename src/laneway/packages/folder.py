@@ -1,6 +1,5 @@
 """A package as a folder: opened, checked and hashed."""
 
-import platform
 from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
@@ -47,7 +46,7 @@ def open_folder(path: Path, trust: Trust | None = None) -> Package:
         reason = f"{MANIFEST_NAME} cannot be read ({error.strerror})"
         raise PackageUnreadable(package=shown, reason=reason, advice="Check its permissions") from error
     manifest = read_manifest(content, source=f"{shown}/{MANIFEST_NAME}")
-    check_python(manifest, platform.python_version())
+    check_python(manifest)
     files = files_of(root, shown)
     check_layout({one.path for one in files}, manifest)
     verdict = verdict_of(shown, record_text(files).encode(), _signature(root), trust or Trust())

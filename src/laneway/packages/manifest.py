@@ -1,5 +1,6 @@
 """`laneway.toml` as frozen records: every mistake found at once, with its line and the nearest valid name."""
 
+import platform
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -128,13 +129,13 @@ def read_manifest(content: bytes, *, source: str = MANIFEST_NAME) -> Manifest:
     return _manifest(data)
 
 
-def check_python(manifest: Manifest, version: str) -> None:
-    """Refuse a package that does not work on this Python.
+def check_python(manifest: Manifest, version: str = platform.python_version()) -> None:
+    """Refuse a package that does not work on this Python (or on another version).
 
     Raises:
         PackageUnsuitable: `requires-python` leaves this version out.
     """
-    wanted = manifest.requires_python
+    wanted, version = manifest.requires_python, version.rstrip("+")
     if wanted and wanted != "*" and not SpecifierSet(wanted).contains(version, prereleases=True):
         raise PackageUnsuitable(
             package=f"{manifest.name} {manifest.version}",

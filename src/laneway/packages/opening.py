@@ -1,7 +1,6 @@
 """Opening a package, whatever its form: a folder, or an archive that is extracted once and verified at every load."""
 
 import functools
-import platform
 from pathlib import Path
 
 from laneway.packages import bytecode
@@ -80,7 +79,7 @@ def _open_archive(path: Path, cache: PackageCache, trust: Trust) -> Package:
 
     def check(head: ArchiveHead) -> None:
         verdicts.append(verdict_of(str(path), head.record, head.signature, trust))
-        check_python(head.manifest, platform.python_version())
+        check_python(head.manifest)
         check_layout({one.path for one in head.files}, head.manifest)
 
     head, hold = cache.take(path, check)

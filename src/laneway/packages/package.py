@@ -12,6 +12,9 @@ from laneway.ports import Unit
 
 __all__ = ["Package"]
 
+_KEY_DIGITS = 32
+"""128 bits: nobody makes a package that passes for another's code."""
+
 
 class Package(msgspec.Struct, frozen=True):
     """A package that was opened and found in order. Nothing of it was imported yet."""
@@ -50,7 +53,7 @@ class Package(msgspec.Struct, frozen=True):
         if vendor.is_dir():
             paths.append(vendor)
         return Unit(
-            key=f"package:{self.name}@{self.version}:{self.content_hash[:12]}",
+            key=f"package:{self.name}@{self.version}:{self.content_hash[:_KEY_DIGITS]}",
             kind="package",
             entry=self.manifest.entry_module,
             paths=tuple(str(path) for path in paths),

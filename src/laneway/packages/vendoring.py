@@ -20,7 +20,7 @@ from laneway.packages._record import LOCK_NAME
 from laneway.packages.bytecode import compile_trees
 from laneway.packages.manifest import Manifest
 
-__all__ = ["Vendored", "requirements_of", "vendor", "vendored_in"]
+__all__ = ["Vendored", "missing_from", "requirements_of", "vendor", "vendored_in"]
 
 _HEAD = "# Made by `laneway package vendor` for {target}. Versions and hashes of what is in vendor/.\n"
 _NATIVE = (".so", ".pyd", ".dylib")
@@ -69,6 +69,8 @@ def vendor(
     """
     tool = _Uv(uv or _find_uv(manifest), manifest, offline=offline)
     lock = root / LOCK_NAME
+    if not os.access(root, os.W_OK):
+        raise _failed(manifest, f"{str(root)!r} cannot be written", "Vendor into a copy of the folder")
     with tempfile.TemporaryDirectory(prefix=".vendor-", dir=root) as temporary:
         staging = Path(temporary)
         wanted = requirements_of(manifest)

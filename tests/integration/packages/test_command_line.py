@@ -137,11 +137,12 @@ def test_missing_dependency_is_told_before_it_is_missed(shell: Shell) -> None:
     with (shell.folder / "shop/laneway.toml").open("a") as file:
         file.write('[dependencies]\nattrs = ">=25"\n')
     assert shell.json("package", "inspect", "shop")["dependencies"]["missing"] == ["attrs>=25"]
+    assert shell.json("package", "build", "shop")["missing"] == ["attrs>=25"]
     shell.environment["PATH"] = str(shell.folder)
     assert "uv is not installed" in shell.run("package", "vendor", "shop", status=2)
 
 
-@pytest.mark.parametrize("umask", [0o022, 0o077, 0o027])
+@pytest.mark.parametrize("umask", [0o022, 0o077])
 def test_offline_with_a_read_only_home_under_any_umask_and_in_odd_folders(
     umask: int, tmp_path: Path, uv: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -23,7 +23,7 @@ def number(base):
 flow = Workflow("flow", [number])
 """
 MANIFEST = '[package]\nname = "cycle"\nversion = "1.{number}"\nentry_module = "shop_tasks"\n'
-CYCLES = int(os.environ.get("LANEWAY_TEST_CYCLES", "150"))
+CYCLES = int(os.environ.get("LANEWAY_TEST_CYCLES", "100"))
 
 
 def _descendants() -> list[int]:
