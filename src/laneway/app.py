@@ -35,7 +35,6 @@ from laneway.stores._processes import here, is_gone
 
 if TYPE_CHECKING:
     from laneway._core.jobs import JobState
-    from laneway._core.jobs import JobState
     from prometheus_client import CollectorRegistry
 
     from laneway.engine.schedule_ports import ScheduleBook
@@ -316,21 +315,6 @@ class Engine(Controls):
 
         self._open()
         return schedules_of(self.store), here(str(uuid7()))
-
-    async def schedule_package(self, path: str) -> list[JobState]:
-        """Add the jobs that a package's `laneway.toml` declares (`[schedule.NAME]`), named `PACKAGE/NAME`.
-
-        Raises:
-            PackageError: the package cannot be loaded.
-            JobInvalid: a schedule cannot be.
-        """
-        # As in `load`: programs without packages never need these imports.
-        from laneway.packages.schedules import schedules_in  # noqa: PLC0415
-
-        return [
-            await self.scheduler.add(name, await self.load(target), **options)
-            for name, target, options in schedules_in(path)
-        ]
 
     async def schedule_package(self, path: str) -> list[JobState]:
         """Add the jobs that a package's `laneway.toml` declares (`[schedule.NAME]`), named `PACKAGE/NAME`.
