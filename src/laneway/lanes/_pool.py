@@ -9,7 +9,7 @@ from laneway.lanes import _frames as frames
 from laneway.lanes._codec import decode, failure_body
 from laneway.lanes._flight import Flight
 from laneway.lanes._losses import lost, next_suspect
-from laneway.lanes._reach import limit_of
+from laneway.lanes._reach import limited
 from laneway.lanes._starting import start_worker
 from laneway.lanes._stopping import Ladder, stop, timed_out
 from laneway.lanes._worker import Worker
@@ -68,7 +68,7 @@ class Pool:
         if order is not None:
             flight.limit = order.task.timeout
             if self.limits:
-                refused = self._limited(flight, order)
+                refused = limited(self.limits, flight, order)
                 if refused is not None:
                     return refused
         self.submit(flight)
@@ -81,23 +81,6 @@ class Pool:
             await self._stopped(flight)
             cancelled.stopped_by = flight.rung  # type: ignore[attr-defined]  # for whoever records the attempt
             raise
-
-    def _limited(self, flight: Flight, order: StepOrder) -> Outcome | None:
-        """Apply the package's limits to one order; an outcome where it is over one already."""
-        task = order.task.id
-        wall = limit_of(self.limits, task, "wall_seconds")
-        if wall is not None:
-            flight.limit = wall if flight.limit is None else min(wall, flight.limit)
-        most = limit_of(self.limits, task, "context_kib")
-        if most is not None and len(order.payload) > most * 1024:
-            message = (
-                f"task {task!r} would get a context of {len(order.payload):,} bytes; "
-                f"[limits] context_kib allows {int(most * 1024):,}"
-            )
-            return Outcome(
-                "failure", failure_body(failure_record("other", "LimitExceeded", message)), lane=flight.lane
-            )
-        return None
 
     async def _stopped(self, flight: Flight) -> None:
         if flight.worker is None:

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from laneway._core.failures import failure_record
 from laneway._core.model import TaskSpec
-from laneway.ports import Unit
+from laneway.lanes._codec import failure_body
+from laneway.lanes._flight import Flight
+from laneway.ports import Outcome, StepOrder, Unit
 
-__all__ = ["limit_of", "unenforceable", "unreachable"]
+__all__ = ["limit_of", "limited", "unenforceable", "unreachable"]
 
 _PROCESS_LIMITS = ("cpu_seconds", "memory_mib", "open_files", "child_processes")
 
@@ -40,3 +43,21 @@ def unenforceable(unit: Unit, task: TaskSpec, lane: str) -> str | None:
     if limit_of(limits, task.id, "stop") == "kill" and lane in ("loop", "thread"):
         return "its package must be stoppable in all cases, which this lane cannot promise"
     return None
+
+
+def limited(limits: dict[str, Any], flight: Flight, order: StepOrder) -> Outcome | None:
+    """Apply a package's limits to one order: its wall time; an outcome where its context is too large already."""
+    task = order.task.id
+    wall = limit_of(limits, task, "wall_seconds")
+    if wall is not None:
+        flight.limit = wall if flight.limit is None else min(wall, flight.limit)
+    most = limit_of(limits, task, "context_kib")
+    if most is None or len(order.payload) <= most * 1024:
+        return None
+    message = (
+        f"task {task!r} would get a context of {len(order.payload):,} bytes; "
+        f"[limits] context_kib allows {int(most * 1024):,}"
+    )
+    return Outcome(
+        "failure", failure_body(failure_record("other", "LimitExceeded", message)), lane=flight.lane
+    )

@@ -1,5 +1,8 @@
 """The worker loop: reads orders, calls tasks, writes outcomes. Standard library only."""
 
+# What frames and JSON hold has no types to know.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import os
 import sys
 import threading
@@ -64,9 +67,10 @@ class Serving:
     @property
     def metadata(self) -> dict[str, Any]:
         """What the task says about itself; decoded when somebody asks."""
-        if self._metadata is None:
-            self._metadata = decode(self._raw) if self._raw else {}
-        return self._metadata
+        known = self._metadata
+        if known is None:
+            known = self._metadata = decode(self._raw) if self._raw else {}
+        return known
 
     def about(self, raw: bytes) -> None:
         """Metadata of this order and those that follow."""

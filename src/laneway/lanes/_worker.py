@@ -1,5 +1,8 @@
 """The engine's end of one worker: its pipes, the orders in flight on it, and what it answers."""
 
+# What frames and JSON hold has no types to know.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import asyncio
 import json
 import os
@@ -66,7 +69,7 @@ class Worker:
         self._flushing = False
         self._blocked = False
         self._large = memoryview(b"")
-        self._rest = b""
+        self._rest: bytes = b""
         self._need = 0
         self._parts: list[bytes] = []
         self._printed = LogText()

@@ -1,7 +1,5 @@
 """The conformance suite for lanes: subclass `LaneConformance` in a test module and give it a `lane` fixture."""
 
-
-
 import asyncio
 import json
 import sys
