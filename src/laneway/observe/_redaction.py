@@ -42,10 +42,10 @@ class Redaction:
         if depth > _MAX_DEPTH:
             return HIDDEN
         if isinstance(value, Mapping):
-            mapping = cast("Mapping[Any, Any]", value)
+            items: Any = value.items()
             return {
                 key: HIDDEN if _plain(str(key)) in self._keys else self.value(one, depth + 1)
-                for key, one in mapping.items()
+                for key, one in items
             }
         if isinstance(value, list | tuple):
             return [self.value(one, depth + 1) for one in cast("list[Any]", value)]
