@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID, uuid7
 
 from laneway import aio
-from laneway._core.errors import LanewayError, SettingInvalid
+from laneway._core.errors import LanewayError, PackageError, SettingInvalid
 from laneway._core.events import Event, EventRow
 from laneway._core.lane_choice import LaneChoice
 from laneway._core.model import TaskSpec
@@ -344,7 +344,13 @@ class Engine(Controls):
         from laneway.targets import find_target  # noqa: PLC0415
 
         self._open()
-        return await find_target(target, self.fleet)
+        try:
+            found = await find_target(target, self.fleet)
+        except PackageError as error:
+            self._observation.note("package_refused", package=target, reason=str(error), decision="refused")
+            raise
+        self._observation.loaded(found)
+        return found
 
     def runnable(self, workflow: Workflow | Target) -> Runnable:
         """A workflow planned, with its code and lanes; remembered for as long as the engine lives.

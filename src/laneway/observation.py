@@ -16,6 +16,7 @@ from laneway.engine.dispatch import Driver
 from laneway.engine.pools import Pool
 from laneway.engine.runs import Runs
 from laneway.engine.surroundings import Surroundings
+from laneway.engine.target import Target
 from laneway.observe._lines import LogLines
 from laneway.observe._prints import Prints
 from laneway.observe.ps import Window
@@ -95,6 +96,13 @@ class Observation:
         """Put an entry into the audit log, if there is one."""
         if self._trail is not None:
             self._trail.note(what, **more)
+
+    def loaded(self, target: Target) -> None:
+        """Put into the audit log that a package was loaded."""
+        unit = target.unit
+        if self._trail is not None and unit is not None and unit.kind == "package":
+            digest = unit.key.rpartition(":")[2]
+            self.note("package_loaded", package=unit.name, package_hash=digest, decision="accepted")
 
     def tags(self, workflow: str) -> dict[str, str]:
         """What is recorded with a new run: the correlation id of whoever asks for it, and what observers add."""

@@ -42,7 +42,7 @@ class Redaction:
         if depth > _MAX_DEPTH:
             return HIDDEN
         if isinstance(value, Mapping):
-            items: Any = value.items()
+            items = cast("Any", value).items()
             return {
                 key: HIDDEN if _plain(str(key)) in self._keys else self.value(one, depth + 1)
                 for key, one in items
