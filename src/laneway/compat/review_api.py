@@ -216,8 +216,8 @@ class ApiReview:
         if type(function.value) is not ast.Name or function.value.id != "self" or class_scope is None:
             return
         defined = {getattr(one, "name", "") for one in getattr(class_scope.node, "body", [])}
-        bases = [(chain_of(base) or ("",))[-1] for base in getattr(class_scope.node, "bases", [])]
-        if name not in defined and any("Test" in base for base in bases):
+        bases = [chain_of(base) or ("",) for base in getattr(class_scope.node, "bases", [])]
+        if name not in defined and any("Test" in base[-1] and not _has_aliases(base, scope) for base in bases):
             message = f"TestCase.{name} was removed in Python 3.12"
             self.report.append(("PY106", call, message, f"use {UNITTEST_ALIASES[name]}"))
 
@@ -318,3 +318,8 @@ def _is_annotations(node: ast.AST) -> bool:
 
 def _is_not_implemented(node: ast.AST | None) -> bool:
     return type(node) is ast.Name and node.id == "NotImplemented"
+
+
+def _has_aliases(base: tuple[str, ...], scope: Scope) -> bool:
+    """Whether a base class is one of a framework that defines the old names itself."""
+    return (scope.resolve(base) or "").startswith("twisted.trial")

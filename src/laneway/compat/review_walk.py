@@ -280,6 +280,8 @@ class Walk:
         self._visit(node.test)
         guarded, main = self.guarded, self.main_guard
         body_dead, else_dead = _dead_branches(node.test)
+        if type(node.test) is ast.Name and node.test.id in self.scope.imports:
+            else_dead = True  # `if thing:` over an import that may have failed: the else is for old versions
         self.guarded = guarded or body_dead
         self.main_guard = main or "__main__" in {getattr(one, "value", None) for one in ast.walk(node.test)}
         self._all(node.body)

@@ -70,9 +70,28 @@ def test_an_ignore_comment_at_the_end_of_a_long_statement_counts() -> None:
 
 def test_rules_off_by_default_need_to_be_asked_for() -> None:
     source = "from __future__ import annotations\n"
-    assert {"PY109"} == DEFAULT_OFF
+    assert {"PY109", "FT201", "FT205", "FT206", "FT207"} == DEFAULT_OFF
     assert review_source(source, "a.py") == []
     assert rules_in(source) == ["PY109"]
+
+
+def test_a_framework_that_defines_the_old_names_itself_is_left_alone() -> None:
+    source = "from {} import unittest\nclass T(unittest.TestCase):\n    def test(self):\n        self.failUnlessEqual(1, 1)\n"
+    assert rules_in(source.format("twisted.trial")) == []
+    assert rules_in(source.replace("from {} import", "import")) == ["PY106"]
+
+
+def test_the_way_for_old_versions_behind_an_import_that_may_fail_is_left_alone() -> None:
+    source = (
+        "try:\n    from importlib.util import find_spec\nexcept ImportError:\n    find_spec = None\n"
+        "if find_spec:\n    found = find_spec('pip')\nelse:\n    import imp\n"
+    )
+    assert rules_in(source) == []
+
+
+def test_formulas_nested_deeper_than_usual_are_reviewed_all_the_same() -> None:
+    source = f"import telnetlib\nx = {'+'.join(['y'] * 1500)}\n"
+    assert rules_in(source) == ["PY101"]
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

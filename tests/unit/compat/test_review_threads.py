@@ -5,10 +5,11 @@
 import pytest
 
 from laneway.compat.review import review_source
+from laneway.compat.review_rules import RULES
 
 
 def rules_in(source: str, path: str = "module.py") -> list[str]:
-    return [finding.rule for finding in review_source(source, path)]
+    return [finding.rule for finding in review_source(source, path, select=frozenset(RULES))]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_test_code_is_not_reviewed_for_threads(path: str) -> None:
 
 def test_shared_state_is_reported_once_at_its_definition() -> None:
     source = "X = []\n\n\ndef a():\n    X.append(1)\n\n\ndef b():\n    X.pop()\n\n\ndef c():\n    X.clear()\n"
-    (finding,) = review_source(source, "m.py")
+    (finding,) = review_source(source, "m.py", select=frozenset({"FT201"}))
     assert (finding.rule, finding.line) == ("FT201", 1)
     assert finding.message == "module-level list X is changed without a lock in a(), b(), c()"
 
