@@ -1,6 +1,6 @@
 """The lanes against the standard pools: round trip of 1 KB from asyncio, tiny tasks per second, CPU on two cores.
 
-Run: python benchmarks/handover.py [--json] [--no-pin]. Every ratio comes from runs that alternate on one core.
+Run: python benchmarks/handover.py [--json] [--no-pin] [--memory]. Ratios come from runs that alternate.
 """
 
 import argparse
@@ -15,6 +15,8 @@ from concurrent.futures import Executor, InterpreterPoolExecutor, ProcessPoolExe
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -148,12 +150,47 @@ async def two_cores(rounds: int) -> float:
     return round(statistics.median(ratios), 2)
 
 
+def private_mib(pids: set[int]) -> float:
+    kib = 0
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith(("Private_Clean", "Private_Dirty")):
+                kib += int(line.split()[1])
+    return kib / 1024
+
+
+async def memory() -> dict[str, float]:
+    """Private memory of one more worker of each kind, each loaded with the same module."""
+    found = {}
+    for name, kind in (("interpreter", InterpreterLane), ("process", ProcessLane)):
+        fleet = Fleet(workers=1, per_host=16)
+        lane = kind(fleet)
+        await lane.open()
+        seen = []
+        for number in range(6):
+            unit = msgspec.structs.replace(UNIT, key=f"{UNIT.key}-{number}")
+            await lane.run(msgspec.structs.replace(order(handover_tasks.echo), unit=unit))
+            seen.append(private_mib({int(worker["pid"]) for worker in lane.health().workers}))
+        found[f"first {name} worker"] = round(seen[0], 1)
+        found[f"further {name} worker"] = round((seen[-1] - seen[0]) / 5, 1)
+        await lane.close(grace=1)
+    for method in ("forkserver", "spawn"):
+        with ProcessPoolExecutor(4, mp_context=get_context(method)) as pool:
+            pids = set(pool.map(handover_tasks.pid, [0.05] * 16))
+            found[f"{method} pool worker"] = round(private_mib(pids) / len(pids), 1)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--no-pin", action="store_true")
+    parser.add_argument("--memory", action="store_true", help="report memory per worker instead")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
+    if options.memory:
+        print(json.dumps(asyncio.run(memory()), indent=2))
+        return
     found = asyncio.run(compare(options.rounds, not options.no_pin))
     if options.json:
         print(json.dumps(found, indent=2))

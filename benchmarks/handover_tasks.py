@@ -1,5 +1,7 @@
 """What `handover.py` runs: an echo and a count of primes."""
 
+import os
+import time
 from typing import Any
 
 from laneway import task
@@ -13,6 +15,11 @@ def echo(data: Any) -> Any:
 @task
 async def aecho(data: Any) -> Any:
     return data
+
+
+def pid(seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getpid()
 
 
 def raw(data: bytes) -> bytes:
