@@ -1,13 +1,14 @@
 # Two commands are enough: `make demo` and `make test`. Each sets up what it needs and is quick the second time.
 #
 #   make demo [ARGS=PATH]      audit a source tree on all cores in isolated interpreters
-#   make test [ARGS=...]       run the tests; ARGS goes to pytest
+#   make test [ARGS=...]       run the tests; ARGS goes to pytest, WORKERS=0 runs them one by one
 #   make help                  the others
 #
 # PYTHON=3.15 or PYTHON=3.14t chooses another interpreter, with an environment of its own (.venv-3.15, .venv-3.14t).
 
 PYTHON ?= 3.14
 ARGS ?=
+WORKERS ?= auto
 SETUP = scripts/setup "$(PYTHON)"
 VENV = $(if $(filter 3.14,$(PYTHON)),.venv,.venv-$(PYTHON))
 BIN = $(VENV)/bin
@@ -23,7 +24,7 @@ demo: setup ## audit a source tree on all cores in isolated interpreters (ARGS=P
 	@$(BIN)/laneway demo $(ARGS)
 
 test: setup services ## run the tests (ARGS goes to pytest; PYTHON=3.15 chooses the interpreter)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 setup: ## make the environment in .venv
 	@$(SETUP)
