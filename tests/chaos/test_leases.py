@@ -143,3 +143,23 @@ async def test_renewed_lease_outlives_its_length(tmp_path: Path, gate: Gate) -> 
         let_through(held)
         result = await (await engine.resume(run, FLOW)).result()
         assert result.context["after"] == f"by {pid}"
+
+
+async def test_an_engine_that_knows_the_workflow_takes_over_by_itself_when_another_one_dies(
+    tmp_path: Path, gate: Gate
+) -> None:
+    store, log = f"sqlite:///{tmp_path}/store.db", tmp_path / "log"
+    async with Engine(store, lease=0.6, workflows=[FLOW]) as engine, program(store, log, gate, lease=0.6) as other:
+        pid, _ = await gate.next()
+        run = (await engine.find())[0]["id"]
+        over = asyncio.Event()
+        engine.listen(lambda rows: over.set() if any(row.kind == "run_succeeded" for row in rows) else None)
+        other.send_signal(signal.SIGKILL)
+        await other.wait()
+        mine, writer = await gate.next()
+        assert (mine, pid != mine) == (os.getpid(), True)
+        let_through(writer)
+        await asyncio.wait_for(over.wait(), 20)
+        result = await engine.result(run)
+        assert result.context["after"] == f"by {os.getpid()}"
+        assert [line for line in log.read_text().splitlines() if line.startswith("before")] == [f"before {pid}"]

@@ -63,6 +63,8 @@ class Adoption:
         self._code = dict(code)
         self._resting: dict[str, tuple[Any, float | None]] = {}
         """Runs that this engine laid to rest, with their code and when they go on by themselves."""
+        self._rested_code: dict[str, tuple[Any, int]] = {}
+        """Their workflows by name, with how many rest."""
         self._alarms: list[tuple[float, str]] = []
         self._awaited: dict[str, list[asyncio.Future[Driver | None]]] = {}
         self._loop = asyncio.get_running_loop()
@@ -80,6 +82,9 @@ class Adoption:
             return
         run = driver.text_id
         due = 0.0 if driver.disturbed else None if driver.end is None else driver.end.due
+        if run not in self._resting:
+            name = runnable.plan.workflow.name
+            self._rested_code[name] = (runnable, self._rested_code.get(name, (runnable, 0))[1] + 1)
         self._resting[run] = (runnable, due)
         if due is not None:
             heapq.heappush(self._alarms, (due, run))
@@ -142,7 +147,7 @@ class Adoption:
             now = self._around.now()
             while self._alarms and self._alarms[0][0] <= now:
                 await self._take(heapq.heappop(self._alarms)[1])
-            if self._code:
+            if self._code or self._rested_code:
                 moments += await self._take_any()
         except StoreError as error:
             log.warning("runs could not be taken up now: %s", error)
@@ -172,12 +177,13 @@ class Adoption:
 
     async def _take_any(self) -> list[float]:
         """Take up what is free of the known workflows; returns when to look again."""
-        names = list(self._code)
+        code = {**{name: known for name, (known, _) in self._rested_code.items()}, **self._code}
+        names = list(code)
         while True:
             claimed = await self._around.store.claim(workflows=names, limit=_AT_ONCE)
             for saved in claimed:
                 await self._runs.room()
-                self.take_up(saved, self._code[saved.record.workflow])
+                self.take_up(saved, code[saved.record.workflow])
             if len(claimed) < _AT_ONCE:
                 break
         agenda = (await self._around.store.read("agenda", workflows=names))[0]
@@ -219,6 +225,8 @@ class Adoption:
             driver.signalled(f"run:{run}", b"null")
         elif above in self._resting:
             self._hurry(above)
+        else:
+            self.look()
 
     def _hurry(self, run: str) -> None:
         self._resting[run] = (self._resting[run][0], 0.0)
@@ -226,7 +234,12 @@ class Adoption:
         self.look()
 
     def _adopted(self, run: str, driver: Driver | None) -> None:
-        self._resting.pop(run, None)
+        known = self._resting.pop(run, None)
+        if known is not None:
+            name = known[0].plan.workflow.name
+            runnable, number = self._rested_code.pop(name)
+            if number > 1:
+                self._rested_code[name] = (runnable, number - 1)
         for waiter in self._awaited.pop(run, ()):
             if not waiter.done():
                 waiter.set_result(driver)

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 from laneway._core.events import EventRow
 from laneway._core.records import ENDED, NO_ITEM, Parent, RunRecord, Signal, StepRow, Submission, Transition
 from laneway._core.transitions import TERMINAL
-from laneway.stores._postgres_link import Connection, channel
+from laneway.stores._postgres_link import ALL, Connection, channel
 from laneway.stores._rows import new_record, refused_key
 from laneway.stores._trouble import RunElsewhere, StepEnded
 
@@ -164,4 +164,6 @@ async def _wake_parent(connection: Connection, sql: Statements, run: bytes, pare
     if found is not None and found[1] is not None:
         await connection.execute(sql["wish_write"], (parent, "signal", f"run:{UUID(bytes=run)}", b"null", now))
         await connection.execute(sql["notify"], (channel(found[1]),))
+    else:
+        await connection.execute(sql["notify"], (ALL,))
     await connection.execute(sql["run_wake"], (parent,))

@@ -89,19 +89,21 @@ def reopen(connection: sqlite3.Connection, sql: Statements, engine: str, transit
 
 def end(
     connection: sqlite3.Connection, sql: Statements, url: str, engine: str, transitions: Sequence[Transition]
-) -> None:
-    """Record how runs ended, or that they rest.
+) -> bool:
+    """Record how runs ended, or that they rest; returns whether other engines should look.
 
     Raises:
         StoreFenced: one of them is not this engine's any more.
     """
     over: list[tuple[Any, ...]] = []
     changed = 0
+    woken = False
     for one in transitions:
         if one.end is None:
             continue
         if one.end.parent is not None and one.end.status in ENDED:
             _wake_parent(connection, sql, one.run, one.end.parent.run, one.end.ended)
+            woken = True
         if one.end.status in ENDED:
             over.append((one.end.status, one.end.ended, one.end.context, one.end.error, one.run, engine))
         else:
@@ -111,6 +113,7 @@ def end(
         changed += connection.executemany(sql["run_end"], over).rowcount
     if changed != len(transitions):
         raise RunElsewhere(engine=engine, store=url)
+    return woken
 
 
 def _wake_parent(

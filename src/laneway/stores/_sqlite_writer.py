@@ -66,6 +66,7 @@ class Writer:
         self._thread = threading.Thread(target=self._serve, name="laneway-store", daemon=True)
         self._started: asyncio.Future[None] = self._loop.create_future()
         self._trouble: BaseException | None = None
+        self._telling: list[str] = []
         self._lost: dict[bytes, BaseException] = {}
         """Runs whose record could not be written: nothing of theirs may be."""
 
@@ -166,6 +167,9 @@ class Writer:
         if self._hook is not None:
             self._hook("committed")
         self.commits += 1
+        if self._telling and self._announce is not None:
+            self._loop_call(self._announce, self._telling)
+            self._telling = []
         if self._trouble is not None:
             self._trouble = None
             log.warning("store %s can be written again", self._file.url)
@@ -249,8 +253,8 @@ class Writer:
         if steps and connection.executemany(sql["step_write"], steps).rowcount != len(steps):
             rows.find_ended(connection, sql, steps)
         connection.executemany(sql["event_write"], chain.from_iterable([one.events for one in transitions]))
-        if ends:
-            rows.end(connection, sql, self._file.url, self.engine, ends)
+        if ends and rows.end(connection, sql, self._file.url, self.engine, ends):
+            self._tell_others(connection)
         return answers
 
     def _check_lease(self, connection: sqlite3.Connection) -> None:
@@ -264,9 +268,11 @@ class Writer:
             self.announced = False
         if not self.announced:
             self.announced = True
-            others = [row[0] for row in connection.execute(self._sql["engines"]) if row[0] != self.engine]
-            if others and self._announce is not None:
-                self._loop_call(self._announce, others)
+            self._tell_others(connection)
+
+    def _tell_others(self, connection: sqlite3.Connection) -> None:
+        """Have the other engines look, once this commit is there to be seen."""
+        self._telling = [row[0] for row in connection.execute(self._sql["engines"]) if row[0] != self.engine]
 
     def _work(
         self, connection: sqlite3.Connection, job: Job, future: asyncio.Future[Any]
