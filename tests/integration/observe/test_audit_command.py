@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from package_folders import make_folder
 
-from laneway import Engine
+from laneway import Engine, PackageError
 from laneway.observe.audit import entries
 
 PACKAGE = """
@@ -55,6 +55,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         registry = engine.metrics
         async with engine:
             await engine.run(str(package), {}, check=False)
+            (place / "broken.lane").write_bytes(b"this is no archive")
+            with pytest.raises(PackageError):
+                await engine.load(str(place / "broken.lane"))
         refused = [
             sample.value
             for family in registry.collect()
@@ -76,6 +79,14 @@ def test_what_a_policy_refused_is_in_the_log_with_the_packages_hash(folder: Path
         assert re.fullmatch("[0-9a-f]{12,64}", one["package_hash"])
         assert one["run"]
         assert one["action"]
+
+
+def test_packages_that_were_loaded_and_refused_are_in_the_log(folder: Path) -> None:
+    found = {one["what"]: one for one in entries(folder) if one["what"].startswith("package_")}
+    assert found["package_loaded"]["package"] == "shop 1.0"
+    assert found["package_loaded"]["decision"] == "accepted"
+    assert found["package_refused"]["decision"] == "refused"
+    assert "broken.lane" in found["package_refused"]["package"]
 
 
 def test_the_log_is_shown_and_verified(folder: Path) -> None:
