@@ -275,7 +275,8 @@ class Fleet:
         return LaneHealth(
             lane,
             workers,
-            sum(len(pool.waiting) for pool in pools) + sum(int(worker["queued"]) for worker in workers),
+            sum(1 for pool in pools for flight in pool.waiting if not flight.unwanted)
+            + sum(int(worker["queued"]) for worker in workers),
             sum(1 for worker in workers if worker["state"] == "running"),
             sum(pool.quarantined() for pool in pools) + sum(1 for host in self._stuck if host.is_stuck),
             sum(pool.restarts for pool in pools),

@@ -44,7 +44,6 @@ class Pool:
         """Attempts that ran when a host died and may have been the cause: each runs again alone."""
         self.seconds: dict[str, float] = {}
         """How long each task takes, quick to rise and slow to fall."""
-        self.retiring = False
         self.restarts = 0
         self.crashed_loads = 0
         self.limits: dict[str, Any] = dict(unit.limits)
@@ -83,9 +82,7 @@ class Pool:
             raise
 
     async def _stopped(self, flight: Flight) -> None:
-        if flight.worker is None:
-            if flight in self.waiting:
-                self.waiting.remove(flight)
+        if flight.worker is None:  # it waits; whoever hands orders out passes it over
             return
         over = flight.over = self.loop.create_future()
         if self.is_running(flight):
@@ -116,7 +113,7 @@ class Pool:
         load = 0.0
         ahead = 1 if order is None else order.task.batch
         for worker in self.workers:
-            if not worker.ready or worker.ending or worker.suspicious:
+            if not worker.ready or worker.ending or worker.suspicious or worker.host.closing:
                 continue
             if worker.concurrent:
                 if order is not None and not order.task.is_async:
@@ -187,7 +184,7 @@ class Pool:
 
     def _grow(self) -> None:
         starting = sum(1 for worker in self.workers if not worker.ready)
-        living = sum(1 for worker in self.workers if not worker.ending)
+        living = sum(1 for worker in self.workers if not (worker.ending or worker.host.closing))
         if len(self.waiting) > starting and living < self.limit:
             self.start()
 
@@ -360,7 +357,7 @@ class Pool:
 
     def _ended_alone(self, worker: Worker) -> None:
         """The worker's pipe closed but its host lives on: nothing else in the host is to blame."""
-        if worker in self.workers and not worker.host.closing:
+        if worker in self.workers and not worker.host.dead:
             lost(self, worker, "ended unexpectedly", alone=True)
 
     def _move_on(self, worker: Worker) -> None:
