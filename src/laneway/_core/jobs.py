@@ -19,6 +19,7 @@ __all__ = [
     "Lead",
     "Move",
     "NotLeading",
+    "job_name_problem",
     "job_problems",
     "start_of",
 ]
@@ -161,11 +162,18 @@ def start_of(job: Job, due: datetime | None) -> datetime | None:
     return None if due is None else due + jitter_of(job.name, due, job.jitter)
 
 
+def job_name_problem(name: str) -> str | None:
+    """Why nothing can have this name, or None."""
+    if name.strip() and len(name) <= 128 and name.isprintable():
+        return None
+    return "a name is one line of 1 to 128 characters"
+
+
 def job_problems(job: Job) -> list[str]:
     """Every mistake in a job."""
     problems = [] if (problem := problem_with(job.timetable)) is None else [problem]
-    if not job.name.strip() or len(job.name) > 128 or not job.name.isprintable():
-        problems.append("a job's name is one line of 1 to 128 characters")
+    if (problem := job_name_problem(job.name)) is not None:
+        problems.append(problem)
     if job.misfire not in ("skip", "once", "all"):
         problems.append(f"misfire={job.misfire!r}: use skip, once or all")
     if not 1 <= job.misfire_limit <= 100_000:

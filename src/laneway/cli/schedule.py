@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -13,6 +13,7 @@ import rich_click as click
 from rich.text import Text
 
 from laneway._core.errors import SettingInvalid
+from laneway._core.events import EventRow
 from laneway._core.jobs import Firing, Job, JobState
 from laneway.app import Engine
 from laneway.cli import _screen as screen
@@ -35,10 +36,13 @@ class _Looking:
     """Enough of an engine to look at jobs and to change them, without one."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
+
+    def listen(self, listener: Callable[[Sequence[EventRow]], None]) -> None:
+        """Nothing commits here."""
 
     def scheduling(self) -> tuple[ScheduleBook, EngineCard]:
-        return schedules_of(self._store), here(str(uuid7()))
+        return schedules_of(self.store), here(str(uuid7()))
 
     async def start(
         self, workflow: Any, context: Mapping[str, Any] | None = None, *, key: str | None = None

@@ -32,6 +32,7 @@ class Keeper:
         line: where due jobs are run.
         lease: seconds after a due moment within which a leader must have shown itself.
         tolerance: how late a moment may be and still be on time.
+        beside: what else whoever leads does; started with each term.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Keeper:
         *,
         lease: float,
         tolerance: timedelta,
+        beside: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
         self.term: int | None = None
         """The term in which this engine leads; None while another one does."""
@@ -54,6 +56,7 @@ class Keeper:
         self._line = line
         self._lease = lease
         self._tolerance = tolerance
+        self._beside = beside
         self._changed = asyncio.Event()
 
     def changed(self) -> None:
@@ -92,6 +95,7 @@ class Keeper:
         self.term = term
         line = aio.create_task(self._line.serve(term), name="job line")
         line.add_done_callback(lambda _: self._changed.set())
+        beside = aio.create_task(self._beside(), name="triggers")
         try:
             while not line.done():
                 self._changed.clear()
@@ -111,7 +115,10 @@ class Keeper:
             self.term = None
             self.quiet.clear()
             line.cancel()
-            await asyncio.wait([line])
+            beside.cancel()
+            await asyncio.wait([line, beside])
+            if not beside.cancelled() and (error := beside.exception()) is not None:
+                log.error("triggers failed, and start anew with the next term", exc_info=error)
 
     async def _show(self, following: float | None) -> bool:
         """Extend the lead: while there is work by a lease, else until some time after the next due moment."""

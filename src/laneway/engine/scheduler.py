@@ -1,7 +1,7 @@
 """`Scheduler`: recurring work of one store. Adding, pausing, running and looking at jobs; life and shutdown."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from types import TracebackType
@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 from msgspec import structs
 
 from laneway import aio
+from laneway._core.events import EventRow
 from laneway._core.jobs import Change, Firing, Job, JobState, job_problems, start_of
 from laneway._core.jsonvalue import check
 from laneway._core.timetable import Misfire, due_between, next_after
@@ -19,7 +20,8 @@ from laneway.engine.schedule_keeper import Keeper
 from laneway.engine.schedule_line import Line
 from laneway.engine.schedule_ports import JobInvalid, JobNotFound, ScheduleBook, Starter
 from laneway.engine.target import Target
-from laneway.ports import Clock, EngineCard
+from laneway.engine.triggers import Triggers, reference_of
+from laneway.ports import Clock, EngineCard, Store
 
 __all__ = ["Host", "Scheduler"]
 
@@ -29,6 +31,12 @@ _MOST_BACKFILL = 10_000
 
 class Host(Starter, Protocol):
     """An engine as the scheduler needs it."""
+
+    store: Store
+
+    def listen(self, listener: Callable[[Sequence[EventRow]], None]) -> None:
+        """Have a function called with events as they commit."""
+        ...
 
     def scheduling(self) -> tuple[ScheduleBook, EngineCard]:
         """The store's book of schedules, and a card for a scheduler of this process."""
@@ -67,10 +75,19 @@ class Scheduler:
         self._line = Line(
             self._book, engine, self._clock, self._workflows, at_once=at_once, rested=self._look_again
         )
+        self.triggers = Triggers(engine.store, engine, self._workflows, lambda: self._write(Change()))
+        """What starts workflows other than time."""
         self._keeper = Keeper(
-            self._book, self._card, self._clock, self._line, lease=lease, tolerance=tolerance
+            self._book,
+            self._card,
+            self._clock,
+            self._line,
+            lease=lease,
+            tolerance=tolerance,
+            beside=self.triggers.serve,
         )
         self._serving: asyncio.Task[None] | None = None
+        self._listens = False
 
     # ---- life
 
@@ -78,6 +95,9 @@ class Scheduler:
         """Begin to schedule, or to stand by while another engine does. Idempotent."""
         if self._serving is None:
             self._book.listen(self._card.id, self._told)
+            if not self._listens:
+                self._engine.listen(self.triggers.heard)
+                self._listens = True
             self._serving = aio.create_task(self._keeper.serve(), name="scheduler")
 
     async def close(self, *, grace: float = 5.0) -> None:
@@ -172,7 +192,7 @@ class Scheduler:
         now = self._clock.now()
         job = Job(
             name,
-            _reference(workflow),
+            reference_of(workflow),
             dict(parameters or {}),
             cron,
             _seconds(every),
@@ -218,7 +238,7 @@ class Scheduler:
 
         Durable: what was asked for starts even if this program ends first. `at_most` bounds the whole delay.
         """
-        reference = _reference(workflow)
+        reference = reference_of(workflow)
         name = f"debounce {key}"
         now = self._clock.now()
         first = now
@@ -248,6 +268,8 @@ class Scheduler:
         state = JobState(job, False, due, due)
         await self._write(Change(define=[(state, True)]))
         return state
+
+    # ---- looking and changing
 
     async def jobs(self) -> list[JobState]:
         """All jobs by name."""
@@ -339,6 +361,7 @@ class Scheduler:
     def _told(self) -> None:
         """Something was written, here or by another engine."""
         self._line.look()
+        self.triggers.look()
         self._look_again()
 
     def _look_again(self) -> None:
@@ -351,13 +374,3 @@ def _seconds(value: timedelta | float | None) -> float | None:
     if isinstance(value, timedelta):
         return value.total_seconds()
     return float(value)
-
-
-def _reference(workflow: Workflow | Target | str) -> str:
-    """Where any engine finds the workflow: that of a script is found in its file."""
-    if isinstance(workflow, Workflow):
-        place = workflow.module
-        if place == "__main__" and workflow.spec.tasks:
-            place = workflow.spec.tasks[0].file
-        return f"{place}:{workflow.name}"
-    return workflow if isinstance(workflow, str) else workflow.reference
