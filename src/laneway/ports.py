@@ -233,7 +233,8 @@ class Store(Protocol):
     ) -> list[SavedRun]:
         """Lease runs that no living engine drives, and return what is needed to go on with them.
 
-        By id: that run if it is unfinished (also paused or suspended), or finished and `reopen` is True. By
+        By id: that run if it is unfinished (also paused or suspended, also this engine's own), or finished and
+        `reopen` is True. By
         workflows: running ones, and suspended ones that are due, highest priority first, then oldest. Two engines
         never hold one run. Engines found dead (their lease ended, or their process is seen to be gone) are forgotten
         and their runs freed.

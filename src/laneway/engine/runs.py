@@ -71,6 +71,7 @@ class Runs:
         self._heart: asyncio.TimerHandle | None = None
         self._beating: asyncio.Task[None] | None = None
         self._closing = False
+        self._birth = asyncio.Lock()
         self.adoption = Adoption(around, self, code)
 
     async def open(self) -> None:
@@ -330,11 +331,14 @@ class Runs:
 
     async def _reborn(self, error: LanewayError) -> None:
         """The lease is lost: leave all runs to whoever has them now, and go on under a new name."""
-        log.error("%s", error)
-        for driver in list(self.live.values()):
-            driver.abandon(error)
-        self._card = msgspec.structs.replace(self._card, id=str(uuid7()))
-        await self.open()
+        async with self._birth:
+            if error.fields.get("engine") != self._card.id:
+                return  # somebody else saw the same loss first, and this engine has a new name already
+            log.error("%s", error)
+            for driver in list(self.live.values()):
+                driver.abandon(error)
+            self._card = msgspec.structs.replace(self._card, id=str(uuid7()))
+            await self.open()
 
     # ---- the end
 

@@ -53,7 +53,7 @@ def claim(
             )
             found = [row[0] for row in await rows.fetchall()]
         else:
-            found = [run] if await _is_free(connection, sql, run, gone, reopen=reopen) else []
+            found = [run] if await _is_free(connection, sql, run, [*gone, card.id], reopen=reopen) else []
         if found:
             await connection.execute(sql["run_take"], (card.id, found))
         taken = [await saved(connection, sql, one) for one in found]

@@ -56,7 +56,7 @@ def claim(
             rows = connection.execute(sql["runs_claimable"], (names, dead, time.time(), limit)).fetchall()
             found = [row[0] for row in rows]
         else:
-            found = [run] if _is_free(connection, sql, run, gone, reopen=reopen) else []
+            found = [run] if _is_free(connection, sql, run, [*gone, card.id], reopen=reopen) else []
         _hold_lease(connection, sql, url, card.id, now)
         taken: list[SavedRun] = []
         for one in found:

@@ -165,7 +165,8 @@ class MemoryStore:
             now = time.time()
             wanted = [one for one in records.runs.values() if one.workflow in workflows and _is_due(one, now)]
             wanted.sort(key=lambda one: (-one.priority, one.run))
-        free = [one for one in wanted if one.engine is None or one.engine in gone][:limit]
+        takable = [None, *gone] if run is None else [None, *gone, self._engine]
+        free = [one for one in wanted if one.engine in takable][:limit]
         taken: list[SavedRun] = []
         for one in free:
             mine = one._replace(engine=self._engine, status="running", due=None)
