@@ -15,11 +15,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psycopg
 from tests.chaos import reading
+from tests.support.servers import PostgresServer, postgres_programs
 
 from laneway.testing.crash_points import STORE_POINTS
 
@@ -167,18 +170,53 @@ def _fresh(folder: Path) -> Path:
     return Path(tempfile.mkdtemp(dir=folder))
 
 
+@contextmanager
+def serving() -> Iterator[Callable[[Path], str]]:
+    """A Postgres server; gives a new database's URL for each folder."""
+    programs = postgres_programs()
+    if programs is None:
+        raise SystemExit("needs PostgreSQL's programs")
+    server = PostgresServer(programs)
+    try:
+        server.start()
+
+        def url(place: Path) -> str:
+            name = "".join(one for one in place.name.lower() if one.isalnum())
+            with psycopg.connect(server.url, autocommit=True) as connection:
+                if (
+                    connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone()
+                    is None
+                ):
+                    connection.execute(f"create database {name}".encode())
+            return server.database(name)
+
+        yield url
+    finally:
+        server.remove()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=300, help="random moments")
     parser.add_argument("--every-point", type=int, default=5, help="passings at which each named point kills")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--postgres", action="store_true", help="on a Postgres server of its own; random moments only"
+    )
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        kills = kills_of(options.seed, options.kills, every_point=options.every_point)
-        print(campaign(kills, Tally(options.seed), rounds=options.rounds, folder=Path(folder)))
+        every_point = 0 if options.postgres else options.every_point
+        kills = kills_of(options.seed, options.kills, every_point=every_point)
+        if options.postgres:
+            with serving() as url:
+                print(
+                    campaign(kills, Tally(options.seed), rounds=options.rounds, folder=Path(folder), url=url)
+                )
+        else:
+            print(campaign(kills, Tally(options.seed), rounds=options.rounds, folder=Path(folder)))
     print(f"{time.perf_counter() - started:.0f} s")
 
 

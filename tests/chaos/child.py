@@ -39,13 +39,19 @@ async def main(options: argparse.Namespace) -> None:
         )
     async with engine:
         if points is not None:
-            engine.lanes = {name: CrashingLane(lane, points) for name, lane in engine.lanes.items()}
+            for name in ("loop", "thread"):
+                engine.lanes[name] = CrashingLane(engine.lanes[name], points)
             engine.listen(lambda _: points("told"))
         os.write(1, b"started\n")
 
         async def whole(key: str, flow: str, size: int) -> tuple[str, Any]:
-            context = {"log": options.log, "name": key, "size": size}
-            result = await engine.run(FLOWS[flow], context, key=key, check=False)
+            context = {"log": options.log, "name": key, "inner_name": f"{key}-inner", "size": size}
+            handle = await engine.start(FLOWS[flow], context, key=key)
+            if flow == "suspended":
+                await handle.signal("answer", key)
+            result = await handle.result(check=False)
+            while result.status == "suspended":
+                result = await handle.result(check=False)
             return key, {"status": result.status, "context": result.context}
 
         done = await asyncio.gather(*[whole(*one) for one in plan_of_runs(options.rounds)])

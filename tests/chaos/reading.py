@@ -3,6 +3,8 @@
 import sqlite3
 from typing import Any
 
+import psycopg
+
 __all__ = ["committed_steps", "problems"]
 
 
@@ -10,10 +12,11 @@ def committed_steps(store: str) -> dict[tuple[str, str, int], Any]:
     """(run key, task, item) of every step that is committed as succeeded, with what it produced."""
     rows = _query(
         store,
-        "select run.key, step.task, step.item, step.patch, step.attempt from step join run on run.id = step.run"
+        "select coalesce(above.key || '-inner', run.key), step.task, step.item, step.patch, step.attempt"
+        " from step join run on run.id = step.run left join run as above on above.id = run.parent"
         " where step.status = 'succeeded'",
     )
-    return {(key, task, item): (patch, attempt) for key, task, item, patch, attempt in rows}
+    return {(key, task, item): (bytes(patch or b""), attempt) for key, task, item, patch, attempt in rows}
 
 
 def problems(store: str) -> list[str]:
@@ -38,6 +41,8 @@ def problems(store: str) -> list[str]:
 
 
 def _query(store: str, text: str) -> list[tuple[Any, ...]]:
+    if store.startswith("postgresql"):
+        return _ask_postgres(store, text)
     connection = sqlite3.connect(store.removeprefix("sqlite:///"), timeout=10)
     try:
         return connection.execute(text).fetchall()
@@ -47,3 +52,11 @@ def _query(store: str, text: str) -> list[tuple[Any, ...]]:
         raise
     finally:
         connection.close()
+
+
+def _ask_postgres(store: str, text: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(store, options="-c search_path=laneway") as connection:
+        try:
+            return connection.execute(text.encode()).fetchall()
+        except psycopg.errors.UndefinedTable:
+            return []

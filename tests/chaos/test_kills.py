@@ -4,14 +4,15 @@ import random
 from pathlib import Path
 
 import pytest
-from tests.chaos.campaign import Tally, campaign, kills_of
+from tests.chaos.campaign import Tally, campaign, kills_of, serving
+from tests.support.servers import postgres_programs
 
 
 @pytest.mark.slow
 @pytest.mark.chaos
 @pytest.mark.timeout(300)
 def test_killed_program_resumes_without_losing_or_repeating_a_committed_step(
-    tmp_path: Path, record_property: object, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seed = random.randrange(1 << 30)
     with capsys.disabled():
@@ -21,3 +22,18 @@ def test_killed_program_resumes_without_losing_or_repeating_a_committed_step(
         print(tally)
     assert tally.kills >= 10
     assert tally.kept > 0
+
+
+@pytest.mark.slow
+@pytest.mark.chaos
+@pytest.mark.postgres
+@pytest.mark.timeout(300)
+def test_the_same_holds_on_postgres(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if postgres_programs() is None:
+        pytest.skip("needs PostgreSQL's programs: apt-get install postgresql")
+    seed = random.randrange(1 << 30)
+    with serving() as url:
+        tally = campaign(kills_of(seed, 10, every_point=0), Tally(seed), rounds=1, folder=tmp_path, url=url)
+    with capsys.disabled():
+        print(f"\nkill campaign on Postgres, {tally}")
+    assert tally.kills >= 3

@@ -149,7 +149,10 @@ async def test_an_engine_that_knows_the_workflow_takes_over_by_itself_when_anoth
     tmp_path: Path, gate: Gate
 ) -> None:
     store, log = f"sqlite:///{tmp_path}/store.db", tmp_path / "log"
-    async with Engine(store, lease=0.6, workflows=[FLOW]) as engine, program(store, log, gate, lease=0.6) as other:
+    async with (
+        Engine(store, lease=0.6, workflows=[FLOW]) as engine,
+        program(store, log, gate, lease=0.6) as other,
+    ):
         pid, _ = await gate.next()
         run = (await engine.find())[0]["id"]
         over = asyncio.Event()
@@ -162,4 +165,6 @@ async def test_an_engine_that_knows_the_workflow_takes_over_by_itself_when_anoth
         await asyncio.wait_for(over.wait(), 20)
         result = await engine.result(run)
         assert result.context["after"] == f"by {os.getpid()}"
-        assert [line for line in log.read_text().splitlines() if line.startswith("before")] == [f"before {pid}"]
+        assert [line for line in log.read_text().splitlines() if line.startswith("before")] == [
+            f"before {pid}"
+        ]

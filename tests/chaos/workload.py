@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import time
 from typing import Any
 
-from laneway import Workflow, task
+from laneway import Workflow, defer, sleep_until, subworkflow, task, wait_for_signal
 
 __all__ = ["FLOWS", "plan_of_runs"]
 
@@ -86,12 +87,46 @@ async def noted(context: Any) -> None:
     del context["size"]
 
 
+@task
+async def nap(log: str, name: str, first: list[int]) -> Any:
+    leave(log, name, "nap")
+    return sleep_until(time.time() + 0.05, len(first))
+
+
+@task
+async def looked(log: str, name: str, nap: int) -> Any:
+    leave(log, name, "looked")
+    with open(log, "rb") as file:
+        looks = file.read().count(f"{name} looked ".encode())
+    return defer(0.02) if looks < 3 else nap + 1
+
+
+@task
+async def answered(looked: int) -> Any:
+    return wait_for_signal("answer")
+
+
+@task
+async def closed(log: str, name: str, answered: Any, looked: int) -> Any:
+    leave(log, name, "closed")
+    return [answered, looked]
+
+
 FLOWS = {
     "chain": Workflow("chain", [first, second, third]),
     "diamond": Workflow("diamond", [first, left, right, both]),
     "mapped": Workflow("mapped", [first, squared, total]),
     "retried": Workflow("retried", [first, shaky, noted]),
+    "suspended": Workflow("suspended", [first, nap, looked, answered, closed]),
 }
+INNER = subworkflow(
+    FLOWS["chain"],
+    id="inner",
+    inputs={"log": "log", "name": "inner_name", "size": "size"},
+    output="third",
+    dependencies=[first],
+)
+FLOWS["nested"] = Workflow("nested", [first, INNER])
 
 
 def plan_of_runs(rounds: int) -> list[tuple[str, str, int]]:
