@@ -12,6 +12,7 @@ from laneway.lanes._hosts import Host
 from laneway.lanes._inline import InlineHost
 from laneway.lanes._losses import lost
 from laneway.lanes._pool import Pool
+from laneway.lanes._reach import needs_process
 from laneway.lanes._stopping import Ladder
 from laneway.lanes._worker import Worker
 from laneway.ports import LaneHealth, Outcome, StepOrder, Unit
@@ -135,7 +136,7 @@ class Fleet:
         """
         limit = self.import_timeout if timeout is None else timeout
         refusal = self.no_interpreters
-        if not refusal:
+        if not refusal and not needs_process(unit):
             answer = await self._describe(unit, "interpreter", limit)
             error = answer["error"]
             if error is None or not _may_be_the_interpreter(error):

@@ -8,7 +8,7 @@ from laneway.lanes._codec import failure_body
 from laneway.lanes._flight import Flight
 from laneway.ports import Outcome, StepOrder, Unit
 
-__all__ = ["limit_of", "limited", "unenforceable", "unreachable"]
+__all__ = ["limit_of", "limited", "needs_process", "unenforceable", "unreachable"]
 
 _PROCESS_LIMITS = ("cpu_seconds", "memory_mib", "open_files", "child_processes")
 
@@ -30,6 +30,12 @@ def unreachable(unit: Unit, task: TaskSpec) -> str | None:
 def limit_of(limits: dict[str, Any], task: str, key: str) -> Any:
     """A limit for one task: its own, else its package's, else None."""
     return limits.get(f"tasks.{task}.{key}", limits.get(key))
+
+
+def needs_process(unit: Unit) -> bool:
+    """Whether the package as a whole has limits that only a process enforces; they hold for its import too."""
+    limits = dict(unit.limits)
+    return any(key in limits for key in _PROCESS_LIMITS)
 
 
 def unenforceable(unit: Unit, task: TaskSpec, lane: str) -> str | None:

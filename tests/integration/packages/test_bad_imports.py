@@ -139,3 +139,16 @@ async def test_children_started_on_import_do_not_outlive_the_engine(how: str, tm
 def _orphans_of(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task/{pid}/children")
     return [int(one) for one in children.read_text().split()] if children.exists() else []
+
+
+async def test_memory_limit_of_a_package_holds_while_it_is_imported(engine: Engine, tmp_path: Path) -> None:
+    greedy = "data = bytearray(1 << 30)\n" + GOOD
+    root = make_folder(
+        tmp_path / "greedy", MANIFEST + "[limits]\nmemory_mib = 128\n", {"src/shop_tasks.py": greedy}
+    )
+    with pytest.raises(PackageImportFailed, match="MemoryError"):
+        await _discover(engine, root)
+    modest = make_folder(
+        tmp_path / "ok", MANIFEST + "[limits]\nmemory_mib = 128\n", {"src/shop_tasks.py": GOOD}
+    )
+    assert await _discover(engine, modest) == ["fine"]
