@@ -25,13 +25,14 @@ if TYPE_CHECKING:
         WorkflowInvalid,
     )
     from laneway._core.model import TaskSpec, WorkflowSpec
-    from laneway.app import Engine, run
+    from laneway.app import Engine
     from laneway.authoring import AttemptStopped, Workflow, cancelled, task, trace_context
     from laneway.engine.handle import RunHandle
     from laneway.engine.pools import Pool
     from laneway.engine.results import RunResult
     from laneway.engine.scheduler import Scheduler
     from laneway.engine.shared_pools import SharedPool
+    from laneway.front_door import run
     from laneway.nesting import subworkflow
     from laneway.suspension import defer, sleep_until, wait_for_signal
 
@@ -82,7 +83,8 @@ _HOMES = {
         "WorkflowInvalid",
     ),
     "laneway._core.model": ("TaskSpec", "WorkflowSpec"),
-    "laneway.app": ("Engine", "run"),
+    "laneway.app": ("Engine",),
+    "laneway.front_door": ("run",),
     "laneway.authoring": ("AttemptStopped", "Workflow", "cancelled", "task", "trace_context"),
     "laneway.engine.handle": ("RunHandle",),
     "laneway.engine.pools": ("Pool",),
@@ -97,6 +99,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 _ELSEWHERE = (
     "laneway.app",
+    "laneway.front_door",
     "laneway.engine.handle",
     "laneway.engine.pools",
     "laneway.engine.results",

@@ -1,7 +1,6 @@
-"""The composition root: the only place that knows all adapters. `Engine` for programs, `run` for scripts."""
+"""The composition root: the only place that knows all adapters, and `Engine`, which programs open."""
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -16,6 +15,7 @@ from laneway._core.model import TaskSpec
 from laneway._core.records import Parent
 from laneway.assembly import Assembly
 from laneway.authoring import Workflow
+from laneway.compat.gate import UnitLike
 from laneway.controls import Controls, encoded_context
 from laneway.engine.dispatch import Driver
 from laneway.engine.handle import RunHandle
@@ -34,13 +34,13 @@ from laneway.settings import durability_from, settings_from
 from laneway.stores._processes import here, is_gone
 
 if TYPE_CHECKING:
-    from laneway._core.jobs import JobState
     from prometheus_client import CollectorRegistry
 
+    from laneway._core.jobs import JobState
     from laneway.engine.schedule_ports import ScheduleBook
     from laneway.engine.scheduler import Scheduler
 
-__all__ = ["Engine", "run"]
+__all__ = ["Engine"]
 
 _DEFAULT_MAX_RUNS = 10_000
 
@@ -368,65 +368,25 @@ class Engine(Controls):
         return self.runnable(await self.load(workflow) if isinstance(workflow, str) else workflow)
 
     def is_stopping(self, run: str) -> bool:
-        """Whether a live run is being cancelled or is past its deadline, rather than left because the engine closes."""
+        """Whether a live run is being cancelled or has passed its deadline: not merely left by a closing engine."""
         driver = self.live(run)
         return driver is not None and driver.stopping in ("cancel", "deadline")
 
     def _known(self, workflow: str) -> Runnable | None:
         return self._code.get(workflow)
 
+    def _native_refusal(self, spec: TaskSpec, unit: Unit) -> str | None:
+        """Why the unit's native modules keep a task that would take the interpreter lane off it, or None."""
+        would_take_it = spec.lane == "interpreter" or (spec.lane == "auto" and spec.cpu)
+        if not would_take_it or self.fleet.no_interpreters:
+            return None
+        found = self._gate.look(UnitLike(unit.key, unit.kind, unit.entry, unit.paths))
+        return found.refusal(strictly=spec.lane == "auto")
+
     def _open(self) -> tuple[Runs, Surroundings]:
         if self._runs is None or self._around is None:
             raise EngineClosed()
         return self._runs, self._around
-
-
-def run(
-    workflow: Workflow | Target | str,
-    context: Mapping[str, Any] | None = None,
-    *,
-    store: str = "memory://",
-    key: str | None = None,
-    check: bool = True,
-    **options: Any,
-) -> RunResult:
-    """Run a workflow to its end without writing asyncio. `options` are those of `Engine`.
-
-    Keeps nothing unless a `store` is given. Works inside a running event loop too (on a thread of its own).
-
-    Raises:
-        RunFailed: the run failed and `check` is True; and what `Engine.run` raises.
-    """
-
-    async def whole() -> RunResult:
-        async with Engine(store, **options) as engine:
-            return await engine.run(workflow, context, key=key, check=check)
-
-    if not _in_a_loop():
-        return asyncio.run(whole())
-    outcome: list[RunResult] = []
-    failure: list[BaseException] = []
-
-    def aside() -> None:
-        try:
-            outcome.append(asyncio.run(whole()))
-        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread
-            failure.append(error)
-
-    thread = threading.Thread(target=aside, name="laneway-run")
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return outcome[0]
-
-
-def _in_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _moment(deadline: datetime | timedelta | float | None, now: float) -> float | None:
@@ -436,7 +396,10 @@ def _moment(deadline: datetime | timedelta | float | None, now: float) -> float 
     if isinstance(deadline, datetime):
         if deadline.tzinfo is None:
             raise SettingInvalid(
-                setting="deadline", value=deadline, reason="it has no time zone", advice="Use datetime.now(UTC) + ..."
+                setting="deadline",
+                value=deadline,
+                reason="it has no time zone",
+                advice="Use datetime.now(UTC) + ...",
             )
         return deadline.timestamp()
     return now + (deadline.total_seconds() if isinstance(deadline, timedelta) else float(deadline))

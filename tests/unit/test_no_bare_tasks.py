@@ -12,6 +12,7 @@ EXEMPT = {
     "lanes/_coroutines.py",
     "lanes/_service.py",
     "testing/lanes.py",  # calls a lane as any program on plain asyncio would
+    "testing/stores.py",  # as above
 }
 # Creates tasks whatever it is called on: asyncio, a loop (`loop.create_task`), or a name imported from asyncio.
 FUNCTIONS = {"create_task", "ensure_future", "gather", "as_completed", "run_coroutine_threadsafe"}
