@@ -31,7 +31,7 @@ def problems(store: str) -> list[str]:
     doubled = _query(
         store,
         "select count(*) from (select run, task, item from event where kind = 'step_succeeded'"
-        " group by run, task, item having count(*) > 1)",
+        " group by run, task, item having count(*) > 1) as doubled",
     )
     if doubled != [(0,)]:
         found.append(f"{doubled} steps have more than one end in the events")
