@@ -22,6 +22,7 @@ __all__ = ["PackageCache"]
 _SLOTS = 8
 """Places for one content: a tree that somebody changed while an engine uses it is left alone and another is taken."""
 _POLL_SECONDS = 0.05
+_UNUSED_SECONDS = 30 * 86400.0
 
 
 class PackageCache:
@@ -102,11 +103,34 @@ class PackageCache:
                 os.close(lock)
         return removed
 
+    def prune(self, unused_seconds: float = _UNUSED_SECONDS) -> int:
+        """Remove trees that nobody uses and nobody took for that long; returns how many went.
+
+        A package that is opened again is extracted again. Every process prunes once, before its first package.
+        """
+        removed = 0
+        for lock_file in self.folder.glob("*.lock"):
+            root = lock_file.with_suffix("")
+            with contextlib.suppress(OSError, PackageInUse):
+                if root.is_dir() and time.time() - lock_file.stat().st_mtime >= unused_seconds:
+                    lock = self._exclusive(root, 0.0)
+                    try:
+                        self._discard(root)
+                        lock_file.unlink(missing_ok=True)
+                        removed += 1
+                    finally:
+                        os.close(lock)
+        return removed
+
     def _held(self, root: Path, lock: int) -> Hold:
+        os.utime(lock)
         if not self._keeps:
             return Hold(root, os.dup(lock))
         with self._guard:
-            return self._kept.setdefault(root, Hold(root, os.dup(lock)))
+            kept = self._kept.get(root)
+            if kept is None or not kept.is_open:
+                kept = self._kept[root] = Hold(root, os.dup(lock))
+            return kept
 
     def _fill(self, archive: Path, head: ArchiveHead, root: Path, lock: int) -> bool:
         """True when `root` holds the content, extracting it if it is not there."""
@@ -164,6 +188,7 @@ class PackageCache:
                     raise PermissionError(errno.EPERM, "everybody may write there")
                 if not self._swept:
                     self._sweep()
+                    self.prune()
                     self._swept = True
             except OSError as error:
                 raise _unusable(archive, self.folder, error) from error

@@ -232,6 +232,37 @@ def test_what_a_killed_process_left_is_swept_by_the_next(archive: Path, tmp_path
     assert opened.root.is_dir()
 
 
+def test_trees_that_nobody_took_for_long_are_pruned(archive: Path, package: Package, tmp_path: Path) -> None:
+    cache = PackageCache(tmp_path / "cache")
+    opened = open_package(archive, cache=cache)
+    assert cache.prune(0) == 0
+    assert opened.hold is not None
+    opened.hold.close()
+    assert cache.prune() == 0
+    lock = opened.root.with_name(f"{opened.root.name}.lock")
+    os.utime(lock, (1, 1))
+    other = open_package(_other(package, tmp_path), cache=PackageCache(tmp_path / "cache"))
+    assert not opened.root.exists()
+    assert not lock.exists()
+    assert other.root.exists()
+
+
+def _other(package: Package, tmp_path: Path) -> Path:
+    (package.root / "src/empty").write_text("not now")
+    build_archive(open_package(package.root), tmp_path / "other.lane")
+    return tmp_path / "other.lane"
+
+
+def test_hold_that_was_closed_is_not_given_again(archive: Path, tmp_path: Path) -> None:
+    keeper = PackageCache(tmp_path / "cache", keeps=True)
+    first = open_package(archive, cache=keeper)
+    assert first.hold is not None
+    first.hold.close()
+    second = open_package(archive, cache=keeper)
+    assert second.hold is not None
+    assert second.hold.is_open
+
+
 def test_kept_packages_stay_until_the_cache_is_closed(archive: Path, tmp_path: Path) -> None:
     keeper = PackageCache(tmp_path / "cache", keeps=True)
     content = open_package(archive, cache=keeper).content_hash
