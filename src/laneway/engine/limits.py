@@ -10,7 +10,13 @@ from laneway._core.errors import SettingInvalid
 __all__ = ["Limit", "limits_from", "value_of"]
 
 type Kind = Literal["workflow", "key", "lane", "package", "task"]
-_KINDS: tuple[Kind, ...] = ("workflow", "key", "lane", "package", "task")
+_KINDS: dict[str, Kind] = {
+    "workflow": "workflow",
+    "key": "key",
+    "lane": "lane",
+    "package": "package",
+    "task": "task",
+}
 
 
 class Limit(NamedTuple):
@@ -30,7 +36,7 @@ def limits_from(given: Mapping[str, int]) -> list[Limit]:
     limits: list[Limit] = []
     for text, most in given.items():
         head, _, name = text.partition(":")
-        kind = next((one for one in _KINDS if one == head), None)
+        kind = _KINDS.get(head)
         if kind is None or not name:
             raise SettingInvalid(
                 setting="limits",

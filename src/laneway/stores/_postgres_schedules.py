@@ -58,8 +58,9 @@ class PostgresSchedules:
                 return Lead(True, term, expires)
             found = await (await connection.execute(sql["lead_card"], (engine,))).fetchone()
             leader = None if found is None else EngineCard(*found)
+            left = -1.0 if left is None else float(left)
             if leader is not None and left >= 0 and not is_gone(leader, beside=card):
-                return Lead(False, term, float(left), leader.host, leader.pid)
+                return Lead(False, term, left, leader.host, leader.pid)
             if engine is not None:
                 await connection.execute(sql["engine_remove"], (engine,))
             await connection.execute(sql["lead_take"], (card.id, expires))
