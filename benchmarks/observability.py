@@ -3,7 +3,8 @@
     python -m benchmarks.observability [--json] [--rounds N]
 
 Engines that differ only in who watches take turns, so that other load on the machine meets all of them alike. Figures
-are medians of time over the plain engine's time in the same round: 1.10 is 10 % slower.
+are medians of time over the plain engine's time in the same round: 1.10 is 10 % slower. The first is by the clock, the
+second by the processor time of the whole process, which other programs disturb less; the aim is missed if both say so.
 
 plain      nobody watches
 watched    metrics, JSON log lines at level info into a file, audit log, prints, `laneway ps`
@@ -111,22 +112,25 @@ async def measure(kind: str, variants: dict[str, frozenset[str]], rounds: int) -
             setup = logs.configure("info", lines="json", redact=["password", "token"], stream=stream)
             stack.callback(setup.remove)
             for name, work in WORKLOADS.items():
-                took: dict[str, list[float]] = {variant: [] for variant in variants}
+                took: dict[str, list[tuple[float, float]]] = {variant: [] for variant in variants}
                 for turn in range(rounds + 1):
                     for variant in variants if turn % 2 else reversed(variants):
-                        begun = time.perf_counter()
+                        begun, used = time.perf_counter(), time.process_time()
                         await work(engines[variant])
                         if turn:  # the first warms up
-                            took[variant].append(time.perf_counter() - begun)
+                            took[variant].append((time.perf_counter() - begun, time.process_time() - used))
                 plain = took.pop("plain")
                 for variant, spent in took.items():
-                    ratio = statistics.median(one / other for one, other in zip(spent, plain, strict=True))
+                    pairs = list(zip(spent, plain, strict=True))
                     rows.append(
                         {
                             "workload": f"{kind} {name}",
                             "variant": variant,
-                            "ratio": round(ratio, 3),
-                            "plain_ms": round(statistics.median(plain) * 1000, 2),
+                            "ratio": round(statistics.median(one[0] / other[0] for one, other in pairs), 3),
+                            "cpu_ratio": round(
+                                statistics.median(one[1] / other[1] for one, other in pairs), 3
+                            ),
+                            "plain_ms": round(statistics.median(one[0] for one in plain) * 1000, 2),
                             "aim": AIM if variant in AIMED and kind == "sqlite" else None,
                         }
                     )
@@ -143,15 +147,16 @@ def main() -> int:
     rows: list[dict[str, Any]] = []
     for kind in arguments.stores.split(","):
         rows += asyncio.run(measure(kind, EACH if arguments.each else VARIANTS, arguments.rounds))
-    missed = [row for row in rows if row["aim"] is not None and row["ratio"] > row["aim"]]
+    missed = [
+        row for row in rows if row["aim"] is not None and min(row["ratio"], row["cpu_ratio"]) > row["aim"]
+    ]
     if arguments.json:
         print(json.dumps(rows, indent=2))
     else:
         for row in rows:
             aim = f"aim {row['aim']}" if row["aim"] else ""
-            print(
-                f"{row['workload']:20} {row['variant']:10} {row['ratio']:6.3f}  {row['plain_ms']:8.2f} ms {aim}"
-            )
+            figures = f"{row['ratio']:6.3f} {row['cpu_ratio']:6.3f}  {row['plain_ms']:8.2f} ms"
+            print(f"{row['workload']:20} {row['variant']:12} {figures} {aim}")
     return 1 if missed else 0
 
 

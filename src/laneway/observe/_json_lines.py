@@ -2,6 +2,7 @@
 
 import logging
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, cast
 
 import msgspec
@@ -21,6 +22,7 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {
     "message",
     "taskName",
 }
+_PLAIN = len(logging.makeLogRecord({}).__dict__)
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -49,7 +51,8 @@ class JsonFormatter(logging.Formatter):
             fields["stack"] = record.stack_info
         if self._redaction:
             text = self._redaction.value(text)
-            fields = self._redaction.value(fields)
+            if fields:
+                fields = self._redaction.value(fields)
         line = {
             "timestamp": moment(record.created),
             "level": record.levelname.lower(),
@@ -78,13 +81,21 @@ class JsonFormatter(logging.Formatter):
 
 def moment(created: float) -> str:
     """Epoch seconds as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(created, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    second = int(created)
+    return f"{_second(second)}.{int((created - second) * 1_000_000):06}Z"
+
+
+@lru_cache(4)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def extras_of(record: logging.LogRecord) -> dict[str, Any]:
     """What `extra=` put on a record."""
     found = record.__dict__
-    return {key: found[key] for key in found.keys() - _STANDARD}
+    if len(found) <= _PLAIN + ("laneway" in found):
+        return {}
+    return {key: found[key] for key in found if key not in _STANDARD}
 
 
 def context_of_record(record: logging.LogRecord) -> dict[str, Any] | None:

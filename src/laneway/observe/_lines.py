@@ -47,6 +47,12 @@ class LogLines(Observer):
 
     def committed(self, run: LiveRun, transition: Transition, seconds: float) -> None:
         """Write a line for each failure, and for the end."""
+        if (
+            transition.end is None
+            and len(transition.events) == 1
+            and transition.events[0].kind == "step_succeeded"
+        ):
+            return
         for event in transition.events:
             if event.task is None:
                 about = {**_of_run(run), "steps": len(run.plan.tasks)}

@@ -8,7 +8,7 @@ from typing import Any, Literal, TextIO
 import structlog
 
 from laneway.observe._json_lines import JsonFormatter, context_of_record, extras_of, moment
-from laneway.observe._prints import untapped
+from laneway.observe._log_handler import LineHandler
 from laneway.observe._redaction import Redaction
 
 __all__ = ["AttemptFilter", "LogSetup", "configure"]
@@ -29,6 +29,7 @@ class LogSetup:
         root = logging.getLogger()
         if self.handler in root.handlers:
             root.removeHandler(self.handler)
+            self.handler.close()
             root.setLevel(self._level_before)
             structlog.reset_defaults()
 
@@ -54,9 +55,10 @@ def configure(
     root = logging.getLogger()
     before = root.level
     for old in list(root.handlers):
-        if isinstance(old, _Handler):
+        if isinstance(old, LineHandler):
             root.removeHandler(old)
-    handler = _Handler(stream)
+            old.close()
+    handler = LineHandler(stream)
     handler.setFormatter(_formatter(lines, Redaction(redact), colours=_is_terminal(stream)))
     root.addHandler(handler)
     root.setLevel(level.upper())
@@ -88,19 +90,6 @@ class AttemptFilter(logging.Filter):
             if name not in record.__dict__:
                 record.__dict__[name] = context.get(name)
         return True
-
-
-class _Handler(logging.StreamHandler[TextIO]):
-    """Writes to a stream; without one to what standard error is at that moment."""
-
-    def __init__(self, stream: TextIO | None) -> None:
-        super().__init__(untapped(stream or sys.stderr))
-        self._follows = stream is None
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if self._follows:
-            self.stream = untapped(sys.stderr)
-        super().emit(record)
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

@@ -114,7 +114,8 @@ class EngineMetrics(Observer, Collector):
         self._runs: dict[str, Distribution] = {}
         self._began: dict[str, float] = {}
         self._lag = Distribution(_SECONDS)
-        self._rows = Distribution(_ROWS)
+        self._sizes: dict[int, int] = {}
+        """How many changes had how many rows and events."""
         self._commits = Distribution(_SECONDS)
         self._restarts: dict[str, tuple[int, int]] = {}
         self._last: LiveFigures | None = None
@@ -143,18 +144,23 @@ class EngineMetrics(Observer, Collector):
     def committed(self, run: LiveRun, transition: Transition, seconds: float) -> None:
         """Count what became durable."""
         steps, events, end = transition.steps, transition.events, transition.end
-        self._commits.add(seconds)
-        self._rows.add(len(steps) + len(events))
-        happened = self._happened
-        if len(events) == 1 and len(steps) == 1:  # nearly always: written for speed
+        commits = self._commits
+        commits.counts[bisect_left(_SECONDS, seconds)] += 1
+        commits.total += seconds
+        size = len(steps) + len(events)
+        self._sizes[size] = self._sizes.get(size, 0) + 1
+        if size == 2 and len(steps) == 1:  # nearly always: written for speed
+            happened = self._happened
             event, row = events[0], steps[0]
             lane = row.lane or "none"
             attempted = row.started != 0.0 and row.attempt != 0
             if attempted:
                 self._attempt(row, lane)
+            lag = time() - event.at
+            self._lag.counts[bisect_left(_SECONDS, lag)] += 1
+            self._lag.total += lag if lag > 0.0 else 0.0
             key = (event.kind, lane, attempted)
             happened[key] = happened.get(key, 0) + 1
-            self._lag.add(max(time() - event.at, 0.0))
         else:
             self._several(steps, events)
         if end is not None:
@@ -188,7 +194,8 @@ class EngineMetrics(Observer, Collector):
         durations = self._durations.get(lane)
         if durations is None:
             durations = self._durations[lane] = Distribution(_SECONDS)
-        durations.add(row.duration)
+        durations.counts[bisect_left(_SECONDS, row.duration)] += 1
+        durations.total += row.duration
         if row.error is not None and row.status != "cancelled":
             self._count("laneway_failures_total", _kind(row.error))
         if row.stopped_by:
@@ -244,7 +251,7 @@ class EngineMetrics(Observer, Collector):
             ),
             ("laneway_run_duration_seconds", {(flow,): one for flow, one in self._runs.copy().items()}),
             ("laneway_event_lag_seconds", {(): self._lag}),
-            ("laneway_store_commit_rows", {(): self._rows}),
+            ("laneway_store_commit_rows", {(): self._rows()}),
             ("laneway_store_commit_duration_seconds", {(): self._commits}),
         ):
             for labels, one in labelled.items():
@@ -253,6 +260,13 @@ class EngineMetrics(Observer, Collector):
                 )
         self._collect_live(families, self._live_now())
         return families.values()
+
+    def _rows(self) -> Distribution:
+        rows = Distribution(_ROWS)
+        for size, number in self._sizes.copy().items():
+            rows.counts[bisect_left(_ROWS, size)] += number
+            rows.total += size * number
+        return rows
 
     def _counted(self) -> dict[tuple[str, ...], int]:
         counts = self._counts.copy()

@@ -19,7 +19,12 @@ def lines() -> Iterator[Lines]:
     """Everything that is logged, at level info, as JSON; call it for the lines so far."""
     stream = io.StringIO()
     setup = logs.configure("info", lines="json", redact=["password", "token"], stream=stream)
-    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+
+    def so_far() -> list[dict[str, Any]]:
+        setup.handler.flush()
+        return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+    yield so_far
     setup.remove()
     logging.getLogger().setLevel(logging.WARNING)
 

@@ -1,8 +1,10 @@
 """Log lines carry the attempt they belong to, from every lane; what is printed is kept per attempt."""
 
 import io
+import json
 import logging
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -172,3 +174,35 @@ def test_configuring_twice_writes_every_line_once() -> None:
     finally:
         setup.remove()
     assert len(stream.getvalue().splitlines()) == 1
+
+
+def test_warnings_are_written_at_once_and_lesser_lines_before_them_or_a_moment_later() -> None:
+    written = threading.Event()
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            count = super().write(text)
+            written.set()
+            return count
+
+    stream = Stream()
+    setup = logs.configure("info", lines="json", stream=stream)
+    mine = logging.getLogger("mine")
+    try:
+        mine.info("first")
+        mine.warning("second")
+        assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["first", "second"]
+        written.clear()
+        mine.info("third")
+        assert written.wait(10)
+    finally:
+        setup.remove()
+    assert len(stream.getvalue().splitlines()) == 3
+
+
+def test_what_waits_is_written_at_the_end() -> None:
+    stream = io.StringIO()
+    setup = logs.configure("info", lines="json", stream=stream)
+    logging.getLogger("mine").info("last words")
+    setup.remove()
+    assert "last words" in stream.getvalue()
