@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         StoreError,
         WorkflowInvalid,
     )
-    from laneway._core.model import TaskSpec, WorkflowSpec
+    from laneway._core.model import Retry, TaskSpec, WorkflowSpec
     from laneway.app import Engine
     from laneway.authoring import AttemptStopped, Workflow, cancelled, task, trace_context
     from laneway.engine.handle import RunHandle
@@ -49,6 +49,7 @@ __all__ = [
     "PackageError",
     "PlanError",
     "Pool",
+    "Retry",
     "RunFailed",
     "RunHandle",
     "RunResult",
@@ -82,7 +83,7 @@ _HOMES = {
         "StoreError",
         "WorkflowInvalid",
     ),
-    "laneway._core.model": ("TaskSpec", "WorkflowSpec"),
+    "laneway._core.model": ("Retry", "TaskSpec", "WorkflowSpec"),
     "laneway.app": ("Engine",),
     "laneway.front_door": ("run",),
     "laneway.authoring": ("AttemptStopped", "Workflow", "cancelled", "task", "trace_context"),

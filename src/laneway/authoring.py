@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any, overload
 
 from laneway import _attempt
-from laneway._core.model import RULES, TaskSpec, WorkflowSpec
+from laneway._core.model import RULES, Retry, TaskSpec, WorkflowSpec
 
 __all__ = [
     "AttemptStopped",
@@ -45,6 +45,7 @@ def task[**P, R](
     dependencies: Iterable[TaskReference] = (),
     lane: str = "auto",
     retries: int = 0,
+    retry: Retry | None = None,
     timeout: float | None = None,
     pool: str | None = None,
     priority: int = 0,
@@ -63,7 +64,8 @@ def task(function: Any = None, /, **options: Any) -> Any:
             id (str): the task's name in its workflow; the function's name by default.
             dependencies: ids or task functions that must end before this one starts.
             lane: `auto`, `loop`, `thread`, `interpreter`, `process`, `celery` or a plug-in's.
-            retries: further attempts after the first.
+            retries: further attempts after the first, with the default waits between them.
+            retry: a `Retry`, to say how often, after which failures and with which waits.
             timeout: seconds one attempt may take.
             pool: the pool to hold while running.
             priority: higher goes first.
@@ -88,7 +90,10 @@ def task(function: Any = None, /, **options: Any) -> Any:
         near = get_close_matches(unknown[0], _CHECKS, 1)
         advice = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted(_CHECKS))}"
         raise TypeError(f"@task has no option {unknown[0]!r}: {advice}")
+    if "retries" in options and "retry" in options:
+        raise TypeError("use @task(retries=...) or @task(retry=Retry(...)), not both")
     checked = {name: _CHECKS[name](name, value) for name, value in options.items()}
+    checked.update(checked.pop("retry", {}))
 
     def decorate(decorated: Any) -> Any:
         return _decorate(decorated, checked)
@@ -293,6 +298,32 @@ def _seconds(name: str, value: Any) -> float | None:
     return float(value)
 
 
+def _retry(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Retry):
+        raise TypeError(f"@task({name}=...) takes a Retry, such as Retry(attempts=5), not {type(value).__name__}")
+    if _whole("retry", value.attempts) < 1:
+        raise ValueError("Retry(attempts=...) counts the first attempt too: it is at least 1")
+    waits = []
+    for option, number in zip(("backoff", "factor", "cap", "jitter"), value[1:5], strict=True):
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < float("inf"):
+            raise ValueError(f"Retry({option}={number!r}) must be a number from 0 on")
+        waits.append(float(number))
+    if waits[3] > 1:
+        raise ValueError(f"Retry(jitter={value.jitter!r}) is a share from 0 to 1")
+    if isinstance(value.on, str | type):
+        raise TypeError("Retry(on=...) takes a list: on=[ConnectionError]")
+    return {"retries": value.attempts - 1, "backoff": tuple(waits), "retry_on": tuple(_failure(one) for one in value.on)}
+
+
+def _failure(one: Any) -> str:
+    """An exception type as failure records name it, or one of their kinds."""
+    if isinstance(one, type) and issubclass(one, BaseException):
+        return one.__qualname__ if one.__module__ in ("builtins", "__main__") else f"{one.__module__}.{one.__qualname__}"
+    if isinstance(one, str) and one:
+        return one
+    raise TypeError(f"Retry(on=[{one!r}]) takes exception types, or kinds such as 'timeout'")
+
+
 def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"@task({name}=...) takes True or False, not {type(value).__name__}")
@@ -315,6 +346,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "dependencies": _references,
     "lane": _named,
     "retries": _count,
+    "retry": _retry,
     "timeout": _seconds,
     "pool": lambda name, value: None if value is None else _named(name, value),
     "priority": _whole,

@@ -19,6 +19,7 @@ from laneway.observation import Observation
 
 __all__ = ["Controls", "encoded_context"]
 
+
 class Controls:
     """The part of `Engine` that deals with runs that exist. Runs are named by their ids."""
 
@@ -75,7 +76,9 @@ class Controls:
             RunBusy: a living engine drives it.
         """
         if only not in ("failed", "all"):
-            raise SettingInvalid(setting="only", value=only, reason="it is neither", advice="Use 'failed' or 'all'.")
+            raise SettingInvalid(
+                setting="only", value=only, reason="it is neither", advice="Use 'failed' or 'all'."
+            )
         runs, around = self._open()
         runnable = await self._code_of(run, workflow)
         changes = None if context is None else decode_object(encoded_context(context))
@@ -109,13 +112,20 @@ class Controls:
         if from_step not in runnable.plan.position:
             names = ", ".join(runnable.plan.names)
             raise SettingInvalid(
-                setting="from_step", value=from_step, reason="the workflow has no such task", advice=f"It has {names}."
+                setting="from_step",
+                value=from_step,
+                reason="the workflow has no such task",
+                advice=f"It has {names}.",
             )
         changes = None if context is None else decode_object(encoded_context(context))
-        record, driver = await runs.adoption.fork(run, runnable, from_step=from_step, context=changes, key=key)
+        record, driver = await runs.adoption.fork(
+            run, runnable, from_step=from_step, context=changes, key=key
+        )
         if record.is_new:
             forked = str(UUID(bytes=record.run))
-            self._observation.note("run_forked", run=forked, origin=run, from_step=from_step, decision="accepted")
+            self._observation.note(
+                "run_forked", run=forked, origin=run, from_step=from_step, decision="accepted"
+            )
         return RunHandle(str(UUID(bytes=record.run)), around, runs, driver, is_new=record.is_new)
 
     async def pause(self, run: str) -> None:
@@ -157,7 +167,14 @@ class Controls:
         """The latest runs that match, newest first; `before` is a run's id to go on from. All `tags` must match."""
         _, around = self._open()
         return await around.store.read(
-            "runs", workflow=workflow, status=status, key=key, tags=tags, parent=parent, before=before, limit=limit
+            "runs",
+            workflow=workflow,
+            status=status,
+            key=key,
+            tags=tags,
+            parent=parent,
+            before=before,
+            limit=limit,
         )
 
     async def sweep(self, older_than: timedelta | float) -> dict[str, int]:
@@ -186,7 +203,9 @@ class Controls:
         try:
             return await self._runnable_of(record["reference"])
         except PlanError as error:
-            raise RunUnknownCode(run=run, workflow=record["workflow"], reference=record["reference"]) from error
+            raise RunUnknownCode(
+                run=run, workflow=record["workflow"], reference=record["reference"]
+            ) from error
 
 
 def encoded_context(context: Mapping[str, Any] | None) -> bytes:
@@ -202,4 +221,3 @@ def encoded_context(context: Mapping[str, Any] | None) -> bytes:
     values = dict(context)
     check(values, "context")
     return encode_object(values)
-

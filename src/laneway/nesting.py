@@ -18,7 +18,9 @@ class SubWorkflow:
         self.output = output
 
     def __call__(self, *_: Any, **__: Any) -> Any:
-        raise TypeError(f"workflow {self.flow.name!r} runs as a task of a workflow; by itself: laneway.run(...)")
+        raise TypeError(
+            f"workflow {self.flow.name!r} runs as a task of a workflow; by itself: laneway.run(...)"
+        )
 
 
 def subworkflow(

@@ -53,7 +53,9 @@ def sleep_until(moment: Any, value: Any = None) -> Suspension:
     stamp = getattr(moment, "timestamp", None)
     if stamp is not None:
         if getattr(moment, "tzinfo", None) is None:
-            raise ValueError("sleep_until(...) takes an aware datetime: datetime.now(UTC) + timedelta(hours=1)")
+            raise ValueError(
+                "sleep_until(...) takes an aware datetime: datetime.now(UTC) + timedelta(hours=1)"
+            )
         moment = stamp()
     return Suspension({"until": _number(moment), "value": value})
 
@@ -75,7 +77,12 @@ def _seconds(value: Any) -> float:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value in (_INFINITE, -_INFINITE):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or value != value
+        or value in (_INFINITE, -_INFINITE)
+    ):
         raise TypeError(f"{value!r} is not a time")
     return float(value)
 

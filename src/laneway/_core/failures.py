@@ -54,6 +54,8 @@ class Failure(TypedDict):
     notes: NotRequired[list[str]]
     cause: NotRequired[Failure]
     context: NotRequired[Failure]
+    bases: NotRequired[list[str]]
+    """What the exception's type is derived from, for `Retry(on=[...])`."""
     exceptions: NotRequired[list[Failure]]
     """The members of an exception group."""
 
@@ -97,6 +99,9 @@ def failure_of(error: BaseException) -> Failure:
     budget = [_MAX_RELATED]
     try:
         record = _described(error, budget, set())
+        bases = [_type_name(one) for one in type(error).__mro__[1:-1] if one not in (Exception, BaseException)]
+        if bases:
+            record["bases"] = bases
         record["traceback"] = _guarded(lambda: _formatted(error, chain=True), "")
     except BaseException as broken:  # noqa: BLE001 - no memory or stack left: the failure itself must not be lost
         return failure_record(

@@ -1,9 +1,9 @@
 """What a task and a workflow are, as plain frozen records. Standard library only: workers import this."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-__all__ = ["LANES", "RULES", "Style", "TaskSpec", "WorkflowSpec"]
+__all__ = ["BACKOFF", "LANES", "RULES", "Retry", "Style", "TaskSpec", "WorkflowSpec"]
 
 type Style = Literal["value", "context"]
 
@@ -12,6 +12,27 @@ LANES = ("auto", "loop", "thread", "interpreter", "process", "celery")
 
 RULES = ("all_success", "all_done", "any_success", "any_failed", "none_failed")
 """What `when=` may ask of a task's direct dependencies before the task runs."""
+
+
+BACKOFF = (0.1, 2.0, 30.0, 0.25)
+"""First delay in seconds, factor, longest delay, and the share by which chance shifts it."""
+
+
+class Retry(NamedTuple):
+    """How a failed task is tried again: `@task(retry=Retry(attempts=5, on=[ConnectionError]))`."""
+
+    attempts: int = 3
+    """How often it is tried at most, the first time included."""
+    backoff: float = BACKOFF[0]
+    """Seconds before the second attempt."""
+    factor: float = BACKOFF[1]
+    """How much longer each further wait is."""
+    cap: float = BACKOFF[2]
+    """Seconds to wait at most."""
+    jitter: float = BACKOFF[3]
+    """Share in [0, 1] by which chance makes a wait shorter or longer."""
+    on: Sequence[type[BaseException] | str] = ()
+    """Exception types (subclasses count), or kinds such as `timeout`; any failure if empty. Holds on every lane."""
 
 
 class TaskSpec(NamedTuple):
@@ -35,6 +56,10 @@ class TaskSpec(NamedTuple):
     fallback: bool = False
     cpu: bool = False
     retries: int = 0
+    """Further attempts after the first."""
+    backoff: tuple[float, ...] = BACKOFF
+    retry_on: tuple[str, ...] = ()
+    """Names of exception types, or failure kinds, that are tried again; all if empty."""
     timeout: float | None = None
     """Wall time of one attempt in seconds."""
     pool: str | None = None

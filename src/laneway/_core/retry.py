@@ -1,17 +1,33 @@
-"""When a failed attempt is tried again."""
+"""Whether and when a failed attempt is tried again."""
 
-__all__ = ["FIRST_DELAY", "MAX_DELAY", "delay_before"]
+import msgspec
 
-FIRST_DELAY = 0.1
-"""Seconds before the second attempt."""
-MAX_DELAY = 30.0
-"""Seconds at most between two attempts."""
+from laneway._core.model import BACKOFF, TaskSpec
+
+__all__ = ["delay_before", "is_tried_again"]
 
 
-def delay_before(attempt: int, spread: float) -> float:
+def delay_before(attempt: int, spread: float, backoff: tuple[float, ...] = BACKOFF) -> float:
     """Seconds to wait before attempt number `attempt` (2 is the first retry).
 
-    Doubles each time up to the maximum; `spread` in [0, 1) shifts it by up to a quarter, so that many steps that
-    failed together do not come back together ("full jitter" halved, after the AWS architecture blog, 2015).
+    Grows by the factor each time up to the cap; `spread` in [0, 1) shifts it by up to the jitter's share either way,
+    so that many steps that failed together do not come back together (after the AWS architecture blog, 2015).
     """
-    return min(FIRST_DELAY * 2.0 ** (attempt - 2), MAX_DELAY) * (0.75 + 0.5 * spread)
+    first, factor, cap, jitter = backoff
+    try:
+        grown = first * factor ** (attempt - 2)
+    except OverflowError:
+        grown = cap
+    return min(grown, cap) * (1.0 - jitter + 2.0 * jitter * spread)
+
+
+def is_tried_again(spec: TaskSpec, attempt: int, error: bytes) -> bool:
+    """Whether attempt number `attempt`, which failed with that record, is followed by another one."""
+    if attempt > spec.retries:
+        return False
+    if not spec.retry_on:
+        return True
+    record = msgspec.json.decode(error, type=dict[str, object])
+    bases = record.get("bases")
+    names = {record.get("type"), record.get("kind"), *(bases if isinstance(bases, list) else ())}
+    return any(name in names for name in spec.retry_on)

@@ -50,9 +50,7 @@ def kept_for_fork(plan: Plan, rows: Iterable[StepRow], from_step: str) -> list[S
     return [row for row in steps if row.task in whole and row.status in TERMINAL]
 
 
-def changed_tasks(
-    plan: Plan, recorded: bytes, current: bytes, rows: Iterable[StepRow]
-) -> dict[str, str]:
+def changed_tasks(plan: Plan, recorded: bytes, current: bytes, rows: Iterable[StepRow]) -> dict[str, str]:
     """Tasks that are not over and whose code is not what it was when the run started: name to what happened."""
     before: Mapping[str, str] = msgspec.json.decode(recorded, type=dict[str, str])
     now: Mapping[str, str] = msgspec.json.decode(current, type=dict[str, str])

@@ -12,7 +12,17 @@ from laneway import aio
 from laneway._core.context import decode_object
 from laneway._core.errors import LanewayError, StoreError
 from laneway._core.events import EventRow
-from laneway._core.records import ENDED, NO_ITEM, Parent, Reopening, RunEnd, RunRecord, SavedRun, Submission, Transition
+from laneway._core.records import (
+    ENDED,
+    NO_ITEM,
+    Parent,
+    Reopening,
+    RunEnd,
+    RunRecord,
+    SavedRun,
+    Submission,
+    Transition,
+)
 from laneway._core.undoing import changed_tasks, forgotten, kept_for_fork
 from laneway.engine.dispatch import Driver
 from laneway.engine.refusals import RunBusy, RunChanged
@@ -290,7 +300,9 @@ class Adoption:
         self._adopted(run, None)
         return found[0]
 
-    async def retry(self, run: str, runnable: Any, *, only_failed: bool, context: Mapping[str, bytes] | None) -> Driver:
+    async def retry(
+        self, run: str, runnable: Any, *, only_failed: bool, context: Mapping[str, bytes] | None
+    ) -> Driver:
         """Run a finished run's steps again: all of them, or what failed and what comes after that."""
         await self._runs.room()
         try:

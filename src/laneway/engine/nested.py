@@ -67,7 +67,10 @@ class WorkflowLane:
             message = f"the inner run did not end within its time limit of {seconds} s"
             kind, body = "failure", msgspec.json.encode(failure_record("timeout", "TimeoutError", message))
         except ContextError as error:
-            kind, body = "failure", msgspec.json.encode(failure_record("missing_key", "MissingKey", str(error)))
+            kind, body = (
+                "failure",
+                msgspec.json.encode(failure_record("missing_key", "MissingKey", str(error))),
+            )
         finally:
             self._running -= 1
         return Outcome(kind, body, began, time.time() - began, self.name)  # type: ignore[arg-type]  # one of the kinds
@@ -144,7 +147,12 @@ def _outcome_of(result: RunResult, inner: SubWorkflow, order: StepOrder) -> tupl
         return "failure", msgspec.json.encode(failure_record("missing_key", "MissingKey", message))
     if result.status not in ENDED:
         return "suspension", msgspec.json.encode({"signal": f"run:{result.id}", "child": result.id})
-    error = result.error or {"kind": "other", "type": "Cancelled", "message": "it was cancelled", "traceback": ""}
+    error = result.error or {
+        "kind": "other",
+        "type": "Cancelled",
+        "message": "it was cancelled",
+        "traceback": "",
+    }
     where = f" at task {error['task']!r}" if error.get("task") else ""
     message = f"inner run {result.id} of {inner.flow.name!r} failed{where}: {error.get('message', '')}"
     kind: FailureKind = next((one for one in KINDS if one == error["kind"]), "other")

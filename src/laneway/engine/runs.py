@@ -118,7 +118,9 @@ class Runs:
             parent=parent,
         )
         if parent is not None:
-            self._room.inside += 1  # the run above waits for this one: to wait for room here could be for ever
+            self._room.inside += (
+                1  # the run above waits for this one: to wait for room here could be for ever
+            )
             return await self._started(submission, runnable, values, deferred)
         if traffic.run_limits is None:
             await self._room.acquire(priority=priority, key=traffic.fair_key(values))

@@ -158,11 +158,15 @@ async def end(
         raise RunElsewhere(engine=engine, store=url)
 
 
-async def _wake_parent(connection: Connection, sql: Statements, run: bytes, parent: bytes, now: float) -> None:
+async def _wake_parent(
+    connection: Connection, sql: Statements, run: bytes, parent: bytes, now: float
+) -> None:
     """A run that another one waits for is over: make that one look, whether it is driven or rests."""
     found = await (await connection.execute(sql["run_standing"], (parent,))).fetchone()
     if found is not None and found[1] is not None:
-        await connection.execute(sql["wish_write"], (parent, "signal", f"run:{UUID(bytes=run)}", b"null", now))
+        await connection.execute(
+            sql["wish_write"], (parent, "signal", f"run:{UUID(bytes=run)}", b"null", now)
+        )
         await connection.execute(sql["notify"], (channel(found[1]),))
     else:
         await connection.execute(sql["notify"], (ALL,))

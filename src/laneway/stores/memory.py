@@ -138,7 +138,11 @@ class MemoryStore:
         end = transition.end
         if end is None:
             return
-        if end.parent is not None and end.status in ENDED and (above := records.runs.get(end.parent.run)) is not None:
+        if (
+            end.parent is not None
+            and end.status in ENDED
+            and (above := records.runs.get(end.parent.run)) is not None
+        ):
             if above.engine is not None:
                 name = f"run:{run_answer(records.runs[run])['id']}"
                 wish = Wish(run_answer(above)["id"], "signal", name, b"null")

@@ -33,7 +33,14 @@ async def test_an_inner_workflow_runs_as_a_run_of_its_own(engine: Engine) -> Non
     async def shout(word: str) -> str:
         return word.upper()
 
-    outer = Workflow("outer", [text, subworkflow(INNER, id="word", inputs={"text": "text"}, output="longest", dependencies=[text]), shout])
+    outer = Workflow(
+        "outer",
+        [
+            text,
+            subworkflow(INNER, id="word", inputs={"text": "text"}, output="longest", dependencies=[text]),
+            shout,
+        ],
+    )
     result = await engine.run(outer)
     assert result.context == {"text": "to be or not", "word": "not", "shout": "NOT"}
     inner, above = await engine.find()
@@ -41,9 +48,16 @@ async def test_an_inner_workflow_runs_as_a_run_of_its_own(engine: Engine) -> Non
     assert [one["id"] for one in await engine.find(parent=above["id"])] == [inner["id"]]
 
 
-async def test_without_inputs_the_inner_run_sees_what_the_task_sees_and_gives_its_whole_context(engine: Engine) -> None:
+async def test_without_inputs_the_inner_run_sees_what_the_task_sees_and_gives_its_whole_context(
+    engine: Engine,
+) -> None:
     result = await engine.run(Workflow("outer", [text, subworkflow(INNER, dependencies=[text])]), {"n": 1})
-    assert result.context["longest-word"] == {"n": 1, "text": "to be or not", "words": ["to", "be", "or", "not"], "longest": "not"}
+    assert result.context["longest-word"] == {
+        "n": 1,
+        "text": "to be or not",
+        "words": ["to", "be", "or", "not"],
+        "longest": "not",
+    }
 
 
 async def test_mapped_inner_workflows_keep_the_order_of_their_items(engine: Engine) -> None:
@@ -60,7 +74,9 @@ async def test_one_live_run_at_most_still_runs_inner_ones(tmp_path: Path) -> Non
         assert [one.status for one in results] == ["succeeded"] * 5
 
 
-async def test_a_failure_inside_is_told_with_run_task_and_traceback_and_a_retry_goes_on_there(engine: Engine) -> None:
+async def test_a_failure_inside_is_told_with_run_task_and_traceback_and_a_retry_goes_on_there(
+    engine: Engine,
+) -> None:
     broken = True
     seen: list[str] = []
 
@@ -77,7 +93,9 @@ async def test_a_failure_inside_is_told_with_run_task_and_traceback_and_a_retry_
         return good + 1
 
     outer = Workflow("outer", [subworkflow(Workflow("inner", [good, bad]), output="bad")])
-    with pytest.raises(RunFailed, match=r"inner run .* of 'inner' failed at task 'bad': no such thing") as caught:
+    with pytest.raises(
+        RunFailed, match=r"inner run .* of 'inner' failed at task 'bad': no such thing"
+    ) as caught:
         await engine.run(outer)
     assert "LookupError" in caught.value.result.error["traceback"]
     broken = False
@@ -131,7 +149,15 @@ async def test_a_suspended_inner_run_suspends_the_outer_one_until_it_is_signalle
     (inner,) = await engine.find(workflow="asking")
     assert inner["status"] == "suspended"
     over = asyncio.Event()
-    engine.listen(lambda rows: over.set() if any(row.kind == "run_succeeded" and row.run.hex() == handle.id.replace("-", "") for row in rows) else None)
+    engine.listen(
+        lambda rows: (
+            over.set()
+            if any(
+                row.kind == "run_succeeded" and row.run.hex() == handle.id.replace("-", "") for row in rows
+            )
+            else None
+        )
+    )
     await engine.signal(inner["id"], "ok", "granted")
     await asyncio.wait_for(over.wait(), 20)
     assert (await handle.result()).context == {"asking": "granted"}
