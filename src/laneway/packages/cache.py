@@ -96,9 +96,8 @@ class PackageCache:
         for root in self.trees(content_hash):
             lock = self._exclusive(root, deadline)
             try:
-                self._discard(root)
+                removed += self._discard(root)
                 root.with_name(f"{root.name}.lock").unlink(missing_ok=True)
-                removed += 1
             finally:
                 os.close(lock)
         return removed
@@ -115,9 +114,8 @@ class PackageCache:
                 if root.is_dir() and time.time() - lock_file.stat().st_mtime >= unused_seconds:
                     lock = self._exclusive(root, 0.0)
                     try:
-                        self._discard(root)
+                        removed += self._discard(root)
                         lock_file.unlink(missing_ok=True)
-                        removed += 1
                     finally:
                         os.close(lock)
         return removed
@@ -205,10 +203,13 @@ class PackageCache:
                 finally:
                     os.close(descriptor)
 
-    def _discard(self, root: Path) -> None:
-        """Take a tree out of sight in one rename, then remove it."""
+    def _discard(self, root: Path) -> int:
+        """Take a tree out of sight in one rename, then remove it; 0 if another process did so first."""
+        if not root.exists():
+            return 0
         with self._staging() as staging:
             os.rename(root, staging / "old")
+        return 1
 
     def _exclusive(self, root: Path, deadline: float) -> int:
         while True:
