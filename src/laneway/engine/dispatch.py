@@ -28,8 +28,6 @@ _WINDOW = 256
 """Items of one mapped task that are on their way at once; bounds memory however long the list is."""
 _YIELD_EVERY = 128
 """Steps launched before other users of the event loop get their turn."""
-_REST_AFTER = 2.0
-"""A run is laid to rest when nothing of it goes on for longer than this many seconds."""
 
 
 class Driver:
@@ -289,16 +287,10 @@ class Driver:
 
     def _rest_if_idle(self) -> None:
         """Lay the run to rest if all that is left of it waits, and not only for a moment."""
-        if self.stopping or self.running or self._ready or self._ledger.under_way or self.end is not None:
+        busy = self.stopping or self.running or self._ready or self._ledger.under_way or self.end is not None
+        if busy or not self._waits.are_long():
             return
-        now = self._around.now()
-        dues = list(self._waits.dues())
-        if dues and min(dues) - now < _REST_AFTER:
-            return
-        if self._waits.has_news():
-            return
-        if self._deadline is not None:
-            dues.append(self._deadline)
+        dues = [due for due in (self._waits.next_due(), self._deadline) if due is not None]
         self.stopping = "rest"
         self.disturbed = False
         self._stop_timers()

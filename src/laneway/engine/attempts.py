@@ -1,0 +1,107 @@
+"""Running one attempt: from what a step gets to the outcome its lane gives back, with all who watch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from laneway import _attempt, aio
+from laneway._core.errors import ContextConflict
+from laneway._core.failures import MissingKey
+from laneway._core.records import NO_ITEM
+from laneway._core.rows import failed_before
+from laneway._core.transitions import RunState, payload_of
+from laneway.engine.surroundings import Surroundings
+from laneway.ports import Lane, Outcome, StepOrder, Unit
+
+__all__ = ["Attempts"]
+
+
+class Attempts:
+    """Makes the attempts of one run's steps.
+
+    Args:
+        around: the time, and who watches.
+        run: the run as text.
+        state: where its inputs come from.
+        units: per task the code to load.
+        lanes: per task where it runs.
+        correlation_id: what all of the run's tasks share, in logs and traces.
+        driver: who the watchers are told about.
+    """
+
+    def __init__(
+        self,
+        around: Surroundings,
+        run: str,
+        state: RunState,
+        units: Sequence[Unit],
+        lanes: Sequence[Lane],
+        correlation_id: str,
+        driver: Any,
+    ) -> None:
+        self.running: dict[tuple[str, int], float] = {}
+        """When each running step began."""
+        self._around = around
+        self._run = run
+        self._state = state
+        self._units = units
+        self._lanes = lanes
+        self._correlation_id = correlation_id
+        self._driver = driver
+        self._about: dict[int, tuple[aio.TaskMetadata, dict[str, Any]]] = {}
+
+    def metadata(self, index: int) -> tuple[aio.TaskMetadata, dict[str, Any]]:
+        """What a task's attempts say about themselves: here, and to lanes."""
+        about = self._about.get(index)
+        if about is None:
+            spec = self._state.plan.tasks[index]
+            record = aio.TaskMetadata(
+                operation_name=spec.id, correlation_id=self._correlation_id, priority_hint=spec.priority
+            )
+            about = self._about[index] = record, {**record.as_dict()}
+        return about
+
+    def lane(self, index: int) -> str:
+        """The name of the lane that a task runs on."""
+        return self._lanes[index].name
+
+    async def outcome(self, index: int, item: int, value: bytes | None) -> Outcome:
+        """Run one attempt of a step to its end."""
+        plan = self._state.plan
+        spec = plan.tasks[index]
+        key = (spec.id, item)
+        before = self._state.rows.get(key)
+        try:
+            payload = payload_of(self._state, index, value)
+        except (MissingKey, ContextConflict) as error:
+            return Outcome("failure", failed_before(error), started=self._around.now())
+        lane = self._lanes[index]
+        order = StepOrder(
+            self._units[index],
+            spec,
+            payload,
+            self._run,
+            None if item == NO_ITEM else item,
+            1 if before is None else before.attempt + 1,
+            plan.workflow.name,
+            self.metadata(index)[1],
+        )
+        observers = self._around.observers
+        for observer in observers:
+            order = observer.attempt_started(self._driver, order)
+        here = _attempt.Here(order, lane.name)
+        _attempt.current.set(here)
+        self.running[key] = self._around.now()
+        try:
+            outcome = await lane.run(order)
+        except BaseException:
+            for observer in observers:
+                observer.attempt_dropped(self._driver, order)
+            raise
+        del self.running[key]
+        if here.output is not None:
+            outcome = msgspec.structs.replace(outcome, output="".join(here.output))
+        for observer in observers:
+            outcome = observer.attempt_ended(self._driver, order, outcome)
+        return outcome

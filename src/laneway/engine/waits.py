@@ -1,0 +1,109 @@
+"""The steps of one live run that wait: for a moment, a signal, or their next attempt. They hold a timer at most."""
+
+import asyncio
+from collections.abc import Callable
+
+from laneway._core.waiting import Waiting, ended_by_signal, ended_by_time
+
+__all__ = ["Wait", "Waits"]
+
+_LONGEST_TIMER = 86_400.0
+"""Seconds one timer runs at most; a later moment is looked at again then, so that clocks may be set meanwhile."""
+
+_LONG = 2.0
+"""A run that only waits is laid to rest when its next moment is further away than this many seconds."""
+
+type Woken = Callable[[int, int, tuple[str, bytes] | None], None]
+"""Called with the task's index, the item and how the wait ended; None when the step is to be given to its lane."""
+
+
+class Wait:
+    """One step that waits."""
+
+    __slots__ = ("due", "timer", "value", "waiting")
+
+    def __init__(self, value: bytes | None, due: float | None, waiting: Waiting | None) -> None:
+        self.value = value
+        """The item of a mapped step."""
+        self.due = due
+        self.waiting = waiting
+        """What it asked for; None when it only waits for its next attempt."""
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class Waits:
+    """All waiting steps of a run, and the signals that were sent to it.
+
+    Args:
+        now: seconds since the epoch.
+        woken: who is told when a wait is over.
+    """
+
+    def __init__(self, now: Callable[[], float], woken: Woken) -> None:
+        self.signals: dict[str, bytes] = {}
+        """What was sent to the run, by name; for those who ask later too."""
+        self._now = now
+        self._woken = woken
+        self._loop = asyncio.get_running_loop()
+        self._waits: dict[tuple[int, int], Wait] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._waits)
+
+    def add(
+        self, index: int, item: int, value: bytes | None, due: float | None, waiting: Waiting | None
+    ) -> None:
+        """Have a step wait: for what it asked for, or (`waiting` None) for its next attempt."""
+        wait = self._waits[index, item] = Wait(value, due, waiting)
+        if waiting is not None and waiting.signal in self.signals:
+            self._loop.call_soon(
+                self._woken, index, item, ended_by_signal(waiting, self.signals[waiting.signal])
+            )
+        elif due is not None:
+            self._arm(wait, index, item, due - self._now())
+
+    def take(self, index: int, item: int) -> Wait | None:
+        """End a step's wait; None if it does not wait (any more)."""
+        wait = self._waits.pop((index, item), None)
+        if wait is not None and wait.timer is not None:
+            wait.timer.cancel()
+        return wait
+
+    def signalled(self, name: str, value: bytes) -> None:
+        """A signal came: wake whoever waits for it."""
+        self.signals[name] = value
+        for (index, item), wait in list(self._waits.items()):
+            if wait.waiting is not None and wait.waiting.signal == name:
+                self._woken(index, item, ended_by_signal(wait.waiting, value))
+
+    def stop(self) -> None:
+        """Cancel all timers."""
+        for wait in self._waits.values():
+            if wait.timer is not None:
+                wait.timer.cancel()
+
+    def next_due(self) -> float | None:
+        """The next moment that a step waits for."""
+        return min((wait.due for wait in self._waits.values() if wait.due is not None), default=None)
+
+    def are_long(self) -> bool:
+        """Whether nothing can happen for a while: no moment is near, no signal that somebody waits for is there."""
+        due = self.next_due()
+        if due is not None and due - self._now() < _LONG:
+            return False
+        return not any(
+            one.waiting is not None and one.waiting.signal in self.signals for one in self._waits.values()
+        )
+
+    def _arm(self, wait: Wait, index: int, item: int, seconds: float) -> None:
+        wait.timer = self._loop.call_later(min(max(seconds, 0.0), _LONGEST_TIMER), self._due, index, item)
+
+    def _due(self, index: int, item: int) -> None:
+        wait = self._waits.get((index, item))
+        if wait is None:
+            return
+        left = (wait.due or 0.0) - self._now()
+        if left > 0:
+            self._arm(wait, index, item, left)
+        else:
+            self._woken(index, item, None if wait.waiting is None else ended_by_time(wait.waiting))
