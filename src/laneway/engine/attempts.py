@@ -87,21 +87,21 @@ class Attempts:
             plan.workflow.name,
             self.metadata(index)[1],
         )
-        observers = self._around.observers
-        for observer in observers:
-            order = observer.attempt_started(self._driver, order)
+        around = self._around
+        for attempt_started in around.on_attempt:
+            order = attempt_started(self._driver, order)
         here = _attempt.Here(order, lane.name)
         _attempt.current.set(here)
         self.running[key] = self._around.now()
         try:
             outcome = await lane.run(order)
         except BaseException:
-            for observer in observers:
+            for observer in around.observers:
                 observer.attempt_dropped(self._driver, order)
             raise
         del self.running[key]
         if here.output is not None:
             outcome = msgspec.structs.replace(outcome, output="".join(here.output))
-        for observer in observers:
-            outcome = observer.attempt_ended(self._driver, order, outcome)
+        for attempt_ended in around.on_outcome:
+            outcome = attempt_ended(self._driver, order, outcome)
         return outcome

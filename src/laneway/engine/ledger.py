@@ -68,13 +68,13 @@ class Ledger:
             self._store(joined(self._kept_back), ())
 
     def _store(self, transition: Transition, ready: Sequence[int], troubled: bool = False) -> None:
-        observers = self._around.observers
-        handed = perf_counter() if observers else 0.0
+        on_commit = self._around.on_commit
+        handed = perf_counter() if on_commit else 0.0
 
         def answered(error: BaseException | None) -> None:
             if error is None:
-                for observer in observers:
-                    observer.committed(self._driver, transition, perf_counter() - handed)
+                for committed in on_commit:
+                    committed(self._driver, transition, perf_counter() - handed)
             if self.is_abandoned:
                 return
             if error is None:

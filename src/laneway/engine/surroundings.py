@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from laneway._core.events import EventRow
-from laneway.ports import Lane, Observer, Store
+from laneway._core.records import Transition
+from laneway.ports import Lane, LiveRun, Observer, Outcome, StepOrder, Store
 
 __all__ = ["Surroundings", "log"]
 
@@ -16,7 +17,17 @@ log = logging.getLogger("laneway.engine")
 class Surroundings:
     """Handed to every driver. `now` gives seconds since the epoch, `spread` a number in [0, 1)."""
 
-    __slots__ = ("lanes", "listeners", "now", "observers", "spread", "store")
+    __slots__ = (
+        "_observers",
+        "lanes",
+        "listeners",
+        "now",
+        "on_attempt",
+        "on_commit",
+        "on_outcome",
+        "spread",
+        "store",
+    )
 
     def __init__(
         self,
@@ -31,8 +42,27 @@ class Surroundings:
         self.now = now
         self.spread = spread
         self.listeners: list[Callable[[Sequence[EventRow]], None]] = []
-        self.observers: tuple[Observer, ...] = ()
-        """Who is told of attempts and commits; with nobody here, observing costs nothing."""
+        self._observers: tuple[Observer, ...] = ()
+        self.on_attempt: tuple[Callable[[LiveRun, StepOrder], StepOrder], ...] = ()
+        self.on_outcome: tuple[Callable[[LiveRun, StepOrder, Outcome], Outcome], ...] = ()
+        self.on_commit: tuple[Callable[[LiveRun, Transition, float], None], ...] = ()
+
+    @property
+    def observers(self) -> tuple[Observer, ...]:
+        """Who is told of runs, attempts and commits; with nobody here, observing costs nothing."""
+        return self._observers
+
+    @observers.setter
+    def observers(self, observers: tuple[Observer, ...]) -> None:
+        # What is told of every step goes only to those who want it: most watch one end of an attempt.
+        self._observers = observers
+        self.on_attempt = tuple(
+            one.attempt_started for one in observers if type(one).attempt_started is not Observer.attempt_started
+        )
+        self.on_outcome = tuple(
+            one.attempt_ended for one in observers if type(one).attempt_ended is not Observer.attempt_ended
+        )
+        self.on_commit = tuple(one.committed for one in observers if type(one).committed is not Observer.committed)
 
     def tell(self, events: Sequence[EventRow]) -> None:
         """Pass committed events to all who listen. A listener that fails is reported and kept apart."""
