@@ -83,7 +83,7 @@ def _row(row: Row) -> str:
     marks += '<span class="tag">native</span>' if row.kind == "native" else ""
     main = row.install if row.install.status != "green" and not row.interpreter.reason else row.interpreter
     reason = f"<p>{escape(main.reason)}</p>" if main.reason else ""
-    way = f'<p class="way">→ {escape(main.way_out)}</p>' if main.way_out else ""
+    way = f'<p class="way">→ {_marked(main.way_out)}</p>' if main.way_out else ""
     return (
         f'<tr data-status="{row.status}" data-direct="{int(row.is_direct)}" data-kind="{row.kind}">'
         f'<td data-key="{_ORDER[row.status]}"><span class="dot {row.status}">{row.status}</span></td>'
@@ -110,7 +110,7 @@ def _cell(verdict: Verdict) -> str:
 def _parts(report: Report) -> Iterable[str]:
     items = "".join(
         f"<li><b>{escape(', '.join(one.names[:12]))}{f' and {len(one.names) - 12} more' if len(one.names) > 12 else ''}</b> "
-        f'{escape(one.risk)}. <span class="dim">{escape(one.advice)}</span></li>'
+        f'{escape(one.risk)}. <span class="dim">{_marked(one.advice)}</span></li>'
         for one in report.risks
     )
     yield f"<section><h2>Risks</h2>{f'<ul>{items}</ul>' if items else '<p>None was found.</p>'}</section>"
@@ -120,7 +120,7 @@ def _parts(report: Report) -> Iterable[str]:
         f"<div class='phase'><h3>{escape(phase.name)}</h3><ul class='steps'>"
         + "".join(
             f'<li class="{step.state}"><span class="box" aria-label="{step.state}">{_BOXES[step.state]}</span>'
-            f'<div>{escape(step.text)}<br><span class="dim">{escape(step.fact)}</span></div></li>'
+            f'<div>{_marked(step.text)}<br><span class="dim">{_marked(step.fact)}</span></div></li>'
             for step in phase.steps
         )
         + "</ul></div>"
@@ -170,6 +170,14 @@ def _benchmark(report: Report) -> str:
         for key, value in _flat("", report.benchmark)
     )
     return f"<section><h2>Benchmark</h2><table><tbody>{rows}</tbody></table></section>"
+
+
+def _marked(text: str) -> str:
+    """Escaped text with what stands between back-ticks as code."""
+    parts = escape(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
 
 
 def _flat(prefix: str, value: object) -> Iterable[tuple[str, str]]:

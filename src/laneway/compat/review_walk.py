@@ -142,6 +142,9 @@ class Walk:
             ast.With: self._with,
             ast.AsyncWith: self._with,
             ast.If: self._if,
+            ast.IfExp: self._if_expression,
+            ast.BoolOp: self._all_of,
+            ast.AnnAssign: self._annotated,
             ast.Try: self._try,
             ast.TryStar: self._try,
             ast.For: self._loop,
@@ -288,6 +291,36 @@ class Walk:
         self.guarded, self.main_guard = guarded or else_dead, main
         self._all(node.orelse)
         self.guarded = guarded
+
+    def _if_expression(self, node: ast.AST) -> None:
+        assert type(node) is ast.IfExp
+        self._visit(node.test)
+        guarded = self.guarded
+        body_dead, else_dead = _dead_branches(node.test)
+        self.guarded = guarded or body_dead
+        self._visit(node.body)
+        self.guarded = guarded or else_dead
+        self._visit(node.orelse)
+        self.guarded = guarded
+
+    def _all_of(self, node: ast.AST) -> None:
+        """`version < (3, 14) and old()`: what follows the condition is not reached."""
+        assert type(node) is ast.BoolOp
+        guarded = self.guarded
+        for value in node.values:
+            self._visit(value)
+            body_dead, else_dead = _dead_branches(value)
+            self.guarded = self.guarded or (body_dead if type(node.op) is ast.And else else_dead)
+        self.guarded = guarded
+
+    def _annotated(self, node: ast.AST) -> None:
+        """Annotations of a function's variables are never evaluated."""
+        assert type(node) is ast.AnnAssign
+        self._visit(node.target)
+        if self.scope.kind != "function":
+            self._visit(node.annotation)
+        if node.value is not None:
+            self._visit(node.value)
 
     def _try(self, node: ast.AST) -> None:
         assert isinstance(node, ast.Try | ast.TryStar)

@@ -67,11 +67,12 @@ def wanted_from(targets: Sequence[str], *, extras: Sequence[str] = (), groups: S
 
 
 def _requirement(text: str) -> str:
+    if "@" not in text and ("/" in text or text.endswith((".txt", ".toml", ".lock", ".in"))):
+        raise TargetUnreadable(target=text, reason="there is no such file", advice=_FORMS)
     try:
         Requirement(text)
     except InvalidRequirement as error:
-        looks = "/" in text or text.endswith((".txt", ".toml", ".lock", ".in"))
-        reason = "there is no such file" if looks else f"neither a file nor a requirement ({error})"
+        reason = f"neither a file nor a requirement ({error})"
         raise TargetUnreadable(target=text, reason=reason, advice=_FORMS) from error
     return text
 
@@ -124,12 +125,29 @@ def _project(path: Path, data: dict[str, Any], extras: Sequence[str], groups: Se
     for group in groups:
         lines += _group(group, available, ())
     own = canonicalize_name(str(declared.get("name", "")))
-    lines = [one for one in lines if next(iter(_names([one])), "") != own]
+    lines = list(dict.fromkeys(_without_itself(lines, own, optional, ())))
     options = [part for extra in extras for part in ("--extra", extra)]
     root = path.parent
     source = root / "src" if (root / "src").is_dir() else root
     label = f"{declared.get('name', root.absolute().name)} ({path.name})"
     return Wanted("project", label, str(path.absolute()), tuple(lines), tuple(options), source=(str(source),))
+
+
+def _without_itself(
+    lines: Iterable[str], own: str, optional: dict[str, Any], seen: tuple[str, ...]
+) -> Iterable[str]:
+    """Requirements with those on extras of the project itself (`name[extra]`) put in their place."""
+    for line in lines:
+        try:
+            wanted = Requirement(line)
+        except InvalidRequirement:
+            yield line
+            continue
+        if canonicalize_name(wanted.name) != own:
+            yield line
+            continue
+        for extra in sorted(wanted.extras - set(seen)):
+            yield from _without_itself(map(str, optional.get(extra, [])), own, optional, (*seen, extra))
 
 
 def _group(name: str, groups: dict[str, Any], seen: tuple[str, ...]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import ZipFile
 
 import pytest
 
@@ -49,7 +51,9 @@ DISTRIBUTIONS = {
     "swallowing": Made(
         {"swallowing/_fast": ("SINGLE_PHASE",)},
         {
-            "swallowing/__init__.py": "try:\n    from swallowing._fast import answer\nexcept ImportError:\n    answer = 1\n"
+            "swallowing/__init__.py": (
+                "try:\n    from swallowing._fast import answer\nexcept ImportError:\n    answer = 1\n"
+            )
         },
     ),
     "hanging": Made({"hanging": ("HANGS", *SUPPORTS)}),
@@ -123,6 +127,33 @@ def _make(folder: Path, name: str, made: Made, compiler: list[str]) -> None:
 def _hash(file: Path) -> str:
     digest = hashlib.sha256(file.read_bytes()).digest()
     return "sha256=" + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+@pytest.fixture(scope="session")
+def wheels(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same distributions as wheels, in a folder for --find-links."""
+    folder = tmp_path_factory.mktemp("wheels")
+    tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    for info in site.glob("*.dist-info"):
+        name = info.name.removesuffix(".dist-info")
+        listed = [line.partition(",")[0] for line in (info / "RECORD").read_text().splitlines()]
+        (info / "WHEEL").write_text(
+            f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}-{tag}-{platform}\n"
+        )
+        with ZipFile(folder / f"{name}-{tag}-{tag}-{platform}.whl", "w") as wheel:
+            for path in [*listed, f"{info.name}/WHEEL", f"{info.name}/RECORD"]:
+                wheel.write(site / path, path)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def uv() -> Path:
+    """uv from the search path, or the one that set-up keeps in the project."""
+    found = shutil.which("uv") or str(Path(__file__).parents[3] / ".tools/bin/uv")
+    if not os.access(found, os.X_OK):
+        pytest.skip("uv is not on this machine")
+    return Path(found)
 
 
 @pytest.fixture(scope="session")

@@ -76,7 +76,10 @@ def test_rules_off_by_default_need_to_be_asked_for() -> None:
 
 
 def test_a_framework_that_defines_the_old_names_itself_is_left_alone() -> None:
-    source = "from {} import unittest\nclass T(unittest.TestCase):\n    def test(self):\n        self.failUnlessEqual(1, 1)\n"
+    source = (
+        "from {} import unittest\nclass T(unittest.TestCase):\n    def test(self):\n"
+        "        self.failUnlessEqual(1, 1)\n"
+    )
     assert rules_in(source.format("twisted.trial")) == []
     assert rules_in(source.replace("from {} import", "import")) == ["PY106"]
 
