@@ -6,9 +6,10 @@ from typing import Any, Self
 
 from laneway._core.errors import RunNotFound, StoreError, StoreFenced
 from laneway._core.events import EventRow
-from laneway._core.records import ENDED, RunRecord, SavedRun, Signal, StepRow, Submission, Transition, Wish
+from laneway._core.records import ENDED, RunRecord, SavedRun, Signal, Submission, Transition, Wish
 from laneway._core.transitions import TERMINAL
 from laneway.ports import Answer, EngineCard, Standing
+from laneway.stores._memory_records import Records
 from laneway.stores._processes import is_gone
 from laneway.stores._rows import (
     event_of,
@@ -25,22 +26,6 @@ from laneway.stores.questions import checked
 __all__ = ["MemoryStore"]
 
 type Answers = list[dict[str, Any]]
-
-
-class Records:
-    """What the memory stores of one process that belong together share."""
-
-    def __init__(self) -> None:
-        self.runs: dict[bytes, RunRecord] = {}
-        self.keys: dict[str, bytes] = {}
-        self.steps: dict[bytes, dict[tuple[str, int], StepRow]] = {}
-        self.signals: dict[bytes, dict[str, Signal]] = {}
-        self.events: list[EventRow] = []
-        self.first = 1
-        """The cursor of the first event that is still there."""
-        self.wishes: dict[tuple[bytes, str, str], Wish] = {}
-        self.engines: dict[str, tuple[EngineCard, float, Callable[[], None] | None]] = {}
-        self.documents: dict[tuple[str, str], tuple[int, bytes]] = {}
 
 
 class MemoryStore:

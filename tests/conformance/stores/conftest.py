@@ -2,4 +2,5 @@
 
 import pytest
 
-pytest.register_assert_rewrite("laneway.testing.stores")
+for name in ("store_parts", "_store_leases", "_store_questions", "_store_runs"):
+    pytest.register_assert_rewrite(f"laneway.testing.{name}")
