@@ -62,23 +62,23 @@ def test_mistakes_are_told_with_what_to_do(laneway: Laneway) -> None:
 def test_a_running_scheduler_sees_at_once_what_another_program_adds_and_asks(
     laneway: Laneway, started: Started
 ) -> None:
-    laneway("schedule", "add", "hourly", "flow.py:parsing", "--every", "1h", "-c", "text=7")
+    laneway("schedule", "add", "nightly", "flow.py:parsing", "--cron", "0 3 * * *", "-c", "text=7")
     server = started("schedule", "start")
     assert server.stderr is not None
     assert "scheduling 1 job" in server.stderr.readline()
-    laneway("schedule", "run", "hourly")
-    laneway("schedule", "backfill", "hourly", "--from", "2027-01-01", "--to", "2027-01-01T00:30:00")
-    wait_for(lambda: any(one["status"] == "succeeded" for one in history(laneway)))
+    laneway("schedule", "run", "nightly")
+    laneway("schedule", "backfill", "nightly", "--from", "2026-01-01", "--to", "2026-01-02")
+    wait_for(lambda: [one["status"] for one in history(laneway)] == ["succeeded"] * 2)
     server.send_signal(signal.SIGINT)
     assert server.wait(timeout=20) == 3
     (run,) = [
-        one for one in said(laneway("runs", "list", "--json")) if one["key"].startswith("schedule:hourly@")
+        one for one in said(laneway("runs", "list", "--json")) if one["key"].startswith("schedule:nightly@")
     ]
     assert run["status"] == "succeeded"
 
 
 def history(laneway: Laneway) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = said(laneway("schedule", "history", "hourly", "--json"))
+    found: list[dict[str, Any]] = said(laneway("schedule", "history", "nightly", "--json"))
     return found
 
 
