@@ -66,15 +66,19 @@ def server() -> Iterator[PostgresServer]:
         server.remove()
 
 
+async def fresh_database(request: pytest.FixtureRequest) -> str:
+    server: PostgresServer = request.getfixturevalue("server")
+    name = f"schedule_{uuid4().hex}"
+    async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
+        await connection.execute(f"create database {name}")
+    return server.database(name)
+
+
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Engine]:
     url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/laneway.db"
     if request.param == "postgres":
-        server = request.getfixturevalue("server")
-        name = f"schedule_{uuid4().hex}"
-        async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
-            await connection.execute(f"create database {name}")
-        url = server.database(name)
+        url = await fresh_database(request)
     async with Engine(url, grace=0.2) as opened:
         yield opened
 
@@ -379,10 +383,11 @@ async def test_a_job_that_ends_within_the_grace_is_recorded_before_closing_retur
     assert (await scheduler.history("a"))[0].status == "succeeded"
 
 
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 async def test_of_several_engines_one_schedules_and_another_takes_over_at_once(
-    tmp_path: Path, clock: FakeClock
+    request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock, kind: str
 ) -> None:
-    url = f"sqlite:///{tmp_path}/laneway.db"
+    url = f"sqlite:///{tmp_path}/laneway.db" if kind == "sqlite" else await fresh_database(request)
     async with Engine(url) as one, Engine(url) as two:
         first, second = Scheduler(one, clock=clock), Scheduler(two, clock=clock)
         await first.start()
