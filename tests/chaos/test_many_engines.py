@@ -38,7 +38,7 @@ async def test_engines_killed_at_random_leave_no_run_stuck_and_none_doubled(
         killed = 0
         for program in programs:
             try:
-                await asyncio.wait_for(program.wait(), chance.uniform(0.3, 1.5) * RUNS / 400)
+                await asyncio.wait_for(program.wait(), chance.uniform(0.3, 1.5) * max(1.0, RUNS / 2400))
             except TimeoutError:
                 program.send_signal(signal.SIGKILL)
                 killed += 1

@@ -38,6 +38,7 @@ COMMANDS = {
     "runs": _Entry("laneway.cli.runs:runs", "List, show, watch and cancel runs.", "Look"),
     "ps": _Entry("laneway.cli.ps:ps", "Show what running engines do now.", "Look"),
     "audit": _Entry("laneway.cli.audit:audit", "Verify and show the audit log.", "Look"),
+    "gc": _Entry("laneway.cli.gc:gc", "Delete old runs and give their room back.", "Look"),
     "doctor": _Entry("laneway.cli.doctor:doctor", "Show what this Python and this machine can do.", "Look"),
     "package": _Entry(
         "laneway.cli.package:package_group", "Make, build, verify and inspect packages.", "Packages"
