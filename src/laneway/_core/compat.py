@@ -200,12 +200,20 @@ def _failed(probe: Probe, top: Import, why: Mapping[str, str]) -> Verdict:
     control = probe.control
     if control is not None and control.ended and top.ended:
         return Verdict(
-            "red", "broken", f"{top.ended}, in the main interpreter too", top.at, way_out="do not import it here"
+            "red",
+            "broken",
+            f"{top.ended}, in the main interpreter too",
+            top.at,
+            way_out="do not import it here",
         )
     if control is not None and not control.works:
         said = control.ended or f"{control.kind}: {control.text}"
         missing = "cannot open shared object file" in said
-        reason = f"{'a system library is missing' if missing else 'it does not import in the main interpreter either'}: "
+        reason = (
+            "a system library is missing: "
+            if missing
+            else "it does not import in the main interpreter either: "
+        )
         return Verdict("unknown", "env-error", reason + said, control.at, way_out=_after(missing))
     if top.ended:
         first = "" if top.rounds == 0 else f" in interpreter {top.rounds + 1}, after it loaded in the first"
@@ -302,7 +310,8 @@ def _later(probe: Probe, top: Import, why: Mapping[str, str]) -> Verdict | None:
         return Verdict("red", "refused", reason, first_module, way_out=_LANES)
     if needed and is_all:
         first = needed[0]
-        reason = f"{first.module} is imported on first use ({first.file}:{first.line}) and refused: {waiting[first.module]}"
+        place = f"{first.file}:{first.line}"
+        reason = f"{first.module} is imported on first use ({place}) and refused: {waiting[first.module]}"
         return Verdict("red", "refused", reason, first.module, way_out=_LANES)
     name = (needed[0] if needed else refusing[0]).module
     tail = "; its code goes on without" if name in guarded else "; whatever imports it fails"

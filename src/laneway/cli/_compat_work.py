@@ -90,8 +90,7 @@ async def report_for(
     """
     began = time.monotonic()
     folder = cache_folder()
-    program = Path(wishes.uv).expanduser() if wishes.uv else find_uv()
-    uv = Uv(program) if program is not None else None
+    uv = _uv(wishes.uv)
     environment = environment_of(wishes.python)
     provided = provide(
         wanted,
@@ -144,6 +143,11 @@ async def report_for(
     )
 
 
+def _uv(given: str | None) -> Uv | None:
+    program = Path(given).expanduser() if given else find_uv()
+    return Uv(program) if program is not None else None
+
+
 def _index(uv: Uv | None, folder: Path, *, offline: bool) -> Index:
     indexes, links = uv.indexes() if uv is not None else ([], [])
     certificates = uv.environment.get("SSL_CERT_FILE", "") if uv is not None else ""
@@ -163,7 +167,8 @@ async def _probed(
     )
     if batch.orders:
         say(
-            f"probing {len(batch.orders)} distributions on {environment.label}: this imports their code, in disposable processes"
+            f"probing {len(batch.orders)} distributions on {environment.label}: "
+            "this imports their code, in disposable processes"
         )
     found = await _run(batch, folder, wishes, interrupts)
     return {**batch.known, **found}, frozenset(batch.known)

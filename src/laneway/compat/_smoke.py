@@ -1,4 +1,4 @@
-"""Small calls that show whether a distribution is usable, not only importable; for those that import their core late."""
+"""Small calls that show whether a distribution is usable, not only importable."""
 
 __all__ = ["INSTEAD", "SMOKE"]
 

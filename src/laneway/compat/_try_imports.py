@@ -4,7 +4,8 @@ Run as `python -I -S _try_imports.py RESULTS_FD` with one `repr` of an order on 
 imported in turn), `path` (for `sys.path`), `place` (`main` or `isolated`), `rounds` (interpreters, one after another,
 all alive until the end), `smoke` (code to run after the imports), `threads` and `loops` (interpreters at once, each
 with that many loads), `keep` (False ends each interpreter before the next), `tolerant` (True goes on after a module
-that cannot be imported), `deep` with `compare` (tells the ids of objects in these modules). Writes one `repr` of a dict a line.
+that cannot be imported), `deep` with `compare` (tells the ids of objects in these modules). Writes one `repr` of a
+dict a line.
 """
 
 import os
@@ -106,7 +107,7 @@ def _code(order: dict[str, object], number: int) -> str:
 
 
 def _isolated(order: dict[str, object], number: int, *, keep: list[object] | None) -> None:
-    from concurrent import interpreters
+    from concurrent import interpreters  # noqa: PLC0415 - imports in the main interpreter do without
 
     one = interpreters.create()
     try:

@@ -72,7 +72,9 @@ class CapabilityGate:
         for path in sorted(files):
             with suppress(OSError):
                 status = os.stat(path)
-                stamp.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+                stamp.update(
+                    f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode("utf-8", "surrogateescape")
+                )
         folder = self._folder or str(import_module("laneway.compat.cache").cache_folder())
         kept = os.path.join(folder, "gate", f"{stamp.hexdigest()[:40]}.json")
         with suppress(OSError, ValueError, KeyError, TypeError), open(kept, encoding="utf-8") as file:

@@ -35,7 +35,7 @@ class Where(NamedTuple):
 
 
 def probe(one: Installed, where: Where, *, deep: bool = False) -> Probe:
-    """Find out about one distribution. This imports its code, in disposable processes. Never raises for what it does."""
+    """Find out about one distribution by importing its code in disposable processes. Never raises for what it does."""
     began = time.monotonic()
     paths = [(f"{one.root}/{file.path}", file.module) for file in one.extensions]
     extensions = tuple(read_extensions(paths, where, relative_to=one.root))
@@ -106,7 +106,7 @@ def probe_free_threaded(one: Installed, where: Where, *, elsewhere: bool) -> Fre
 def read_extensions(
     paths: Sequence[tuple[str, str]], where: Where, *, relative_to: str = ""
 ) -> list[Extension]:
-    """What the extension modules in these files declare. One that ends the child is blamed, and the rest are read on."""
+    """What the extension modules in these files declare. One that ends the child is blamed; the rest are read on."""
     found: list[Extension] = []
     waiting = list(paths)
     while waiting:

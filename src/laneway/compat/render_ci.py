@@ -86,7 +86,8 @@ def sarif_of(report: Report, *, anchor: str) -> bytes:
     ]  # fmt: skip
     rules.append(
         {
-            "id": "DEPENDENCY", "name": "dependency", "shortDescription": {"text": "A dependency is not fully compatible."},
+            "id": "DEPENDENCY", "name": "dependency",
+            "shortDescription": {"text": "A dependency is not fully compatible."},
             "fullDescription": {"text": "Probed in isolated interpreters, or declared by its wheels."},
             "defaultConfiguration": {"level": "warning"},
         }

@@ -21,11 +21,15 @@ def html_of(report: Report) -> str:
     script = place.joinpath("report.js").read_text(encoding="utf-8")
     title = f"Adoption report: {escape(report.target)}"
     body = "\n".join([_head(report), _matrix(report), *_parts(report)])
-    policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    policy = (
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; "
+        "form-action 'none'"
+    )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
         f"<title>{title}</title>\n<style>\n{style}</style></head>\n<body>\n<main>\n{body}\n</main>\n"
         f"<script>\n{script}</script></body></html>\n"
     )
@@ -41,7 +45,8 @@ def _head(report: Report) -> str:
     trial = f" and {escape(report.free_threaded_python)}" if report.free_threaded_python else ""
     return (
         f"<header><h1>{escape(report.target)}</h1>"
-        f"<p>{escape(report.python)}{trial}; {escape(report.source)}. Judged by: {escape(', '.join(report.aspects))}.</p>"
+        f"<p>{escape(report.python)}{trial}; {escape(report.source)}. "
+        f"Judged by: {escape(', '.join(report.aspects))}.</p>"
         f'<div class="cards" role="group" aria-label="Filter by status">{cards}</div></header>'
     )
 
@@ -61,8 +66,8 @@ def _matrix(report: Report) -> str:
     )
     rows = "\n".join(map(_row, report.rows))
     return (
-        '<section><h2>Dependencies</h2><div class="tools"><label>Find <input id="find" type="search" autocomplete="off" '
-        'placeholder="name or reason"></label>'
+        '<section><h2>Dependencies</h2><div class="tools">'
+        '<label>Find <input id="find" type="search" autocomplete="off" placeholder="name or reason"></label>'
         '<label><input id="direct" type="checkbox"> direct only</label>'
         '<label><input id="native" type="checkbox"> native only</label>'
         '<output id="shown" aria-live="polite"></output></div>'
@@ -95,7 +100,8 @@ def _row(row: Row) -> str:
         f"<dt>extension modules</dt><dd>{row.extensions} ({slots})</dd>"
         f"<dt>wheels</dt><dd>{escape(wheels)}</dd>"
         f"<dt>free-threaded</dt><dd>{escape(row.free_threaded.reason or row.free_threaded.answer)}</dd>"
-        f"<dt>probe</dt><dd>{row.seconds:.2f} s, {row.memory_kib // 1024} MiB{', from the cache' if row.from_cache else ''}</dd>"
+        f"<dt>probe</dt><dd>{row.seconds:.2f} s, {row.memory_kib // 1024} MiB"
+        f"{', from the cache' if row.from_cache else ''}</dd>"
         "</dl></details></td></tr>"
     )
 
@@ -109,7 +115,8 @@ def _cell(verdict: Verdict) -> str:
 
 def _parts(report: Report) -> Iterable[str]:
     items = "".join(
-        f"<li><b>{escape(', '.join(one.names[:12]))}{f' and {len(one.names) - 12} more' if len(one.names) > 12 else ''}</b> "
+        f"<li><b>{escape(', '.join(one.names[:12]))}"
+        f"{f' and {len(one.names) - 12} more' if len(one.names) > 12 else ''}</b> "
         f'{escape(one.risk)}. <span class="dim">{_marked(one.advice)}</span></li>'
         for one in report.risks
     )
@@ -145,7 +152,8 @@ def _review(report: Report) -> str:
         for one in report.findings
     )
     table = (
-        '<div class="scroll"><table><thead><tr><th>place</th><th>rule</th><th>severity</th><th>finding and fix</th></tr>'
+        '<div class="scroll"><table><thead><tr><th>place</th><th>rule</th><th>severity</th>'
+        "<th>finding and fix</th></tr>"
         f"</thead><tbody>{rows}</tbody></table></div>"
         if rows
         else ""

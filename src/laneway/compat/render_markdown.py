@@ -86,7 +86,10 @@ def _review(report: Report) -> list[str]:
 
 def _benchmark(report: Report) -> str:
     if report.benchmark is None:
-        return "Not measured. `laneway bench lanes --json > lanes.json`, then `laneway compat --report --benchmark lanes.json`."
+        return (
+            "Not measured. `laneway bench lanes --json > lanes.json`, then "
+            "`laneway compat --report --benchmark lanes.json`."
+        )
     lines = [f"| {_text(str(key))} | {_text(str(value))} |" for key, value in _flat("", report.benchmark)]
     return "\n".join(["| what | value |", "|---|---|", *lines[:100]])
 

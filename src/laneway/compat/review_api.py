@@ -217,7 +217,9 @@ class ApiReview:
             return
         defined = {getattr(one, "name", "") for one in getattr(class_scope.node, "body", [])}
         bases = [chain_of(base) or ("",) for base in getattr(class_scope.node, "bases", [])]
-        if name not in defined and any("Test" in base[-1] and not _has_aliases(base, scope) for base in bases):
+        if name not in defined and any(
+            "Test" in base[-1] and not _has_aliases(base, scope) for base in bases
+        ):
             message = f"TestCase.{name} was removed in Python 3.12"
             self.report.append(("PY106", call, message, f"use {UNITTEST_ALIASES[name]}"))
 
