@@ -34,7 +34,9 @@ class LogLines(Observer):
 
     def run_started(self, run: LiveRun, *, taken_over: bool) -> None:
         """Write a line."""
-        _say(_runs, logging.INFO if taken_over else logging.DEBUG, _BEGUN[taken_over], _of_run(run))
+        level = logging.INFO if taken_over else logging.DEBUG
+        if _runs.isEnabledFor(level):
+            _say(_runs, level, _BEGUN[taken_over], _of_run(run))
 
     def attempt_ended(self, run: LiveRun, order: StepOrder, outcome: Outcome) -> Outcome:
         """Write a line for each that was printed."""
