@@ -172,7 +172,8 @@ def refuses(extension: Extension) -> str:
 
 def worst(statuses: Sequence[Status]) -> Status:
     """The worst of several statuses; green if there is none."""
-    return max(statuses, key=STATUSES.index, default="green")
+    ranks = [STATUSES.index(one) for one in statuses]
+    return STATUSES[max(ranks, default=0)]
 
 
 def judge_interpreter(probe: Probe) -> Verdict:

@@ -234,6 +234,5 @@ async def _run(batch: Batch, folder: Path, wishes: Wishes, interrupts: Interrupt
 
 
 def _found(context: Mapping[str, Any]) -> dict[str, Probe]:
-    answers = context.get("probe_distribution") or []
-    probes = [msgspec.convert(one, Probe) for one in answers if one is not None]
-    return {one.name: one for one in probes}
+    answers = msgspec.convert(context.get("probe_distribution") or [], list[Probe | None])
+    return {one.name: one for one in answers if one is not None}

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import rich_click as click
@@ -234,11 +234,11 @@ def _benchmark(file: str | None) -> dict[str, Any] | None:
     if file is None:
         return None
     try:
-        found = msgspec.json.decode(Path(file).read_bytes())
+        found: Any = msgspec.json.decode(Path(file).read_bytes())
     except (OSError, msgspec.DecodeError) as error:
         advice = "Make it with `laneway bench lanes --json`"
         raise BaselineUnreadable(file=file, reason=str(error), advice=advice) from error
-    return found if isinstance(found, dict) else {"results": found}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {"results": found}
 
 
 def _rendered(report: Report, form: str, failures: list[str], wanted: Wanted, *, full: bool) -> bytes:

@@ -10,7 +10,7 @@ import time
 from ast import literal_eval
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 __all__ = ["Limits", "Told", "run_child"]
 
@@ -141,11 +141,11 @@ def _lines(data: bytes) -> tuple[dict[str, Any], ...]:
     found: list[dict[str, Any]] = []
     for line in data.splitlines():
         try:
-            value = literal_eval(line.decode("utf-8", "replace"))
+            value: object = literal_eval(line.decode("utf-8", "replace"))
         except ValueError, SyntaxError, RecursionError, MemoryError:
             continue
         if isinstance(value, dict):
-            found.append(value)
+            found.append(cast("dict[str, Any]", value))
     return tuple(found)
 
 

@@ -25,8 +25,8 @@ def ask(files: Mapping[str, str]) -> Gated:
     refused = {file: found for file, found in refused.items() if found[1]}
     optional = _optional(refused, roots)
     return Gated(
-        tuple(found for file, found in refused.items() if found[0] not in optional),
-        tuple(found for file, found in refused.items() if found[0] in optional),
+        tuple(found for found in refused.values() if found[0] not in optional),
+        tuple(found for found in refused.values() if found[0] in optional),
     )
 
 

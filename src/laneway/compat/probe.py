@@ -108,7 +108,7 @@ def read_extensions(
 ) -> list[Extension]:
     """What the extension modules in these files declare. One that ends the child is blamed; the rest are read on."""
     found: list[Extension] = []
-    waiting = list(paths)
+    waiting: list[tuple[str, str]] = list(paths)
     while waiting:
         order = "".join(f"{one!r}\n" for one in (list(where.path), *([path, name] for path, name in waiting)))
         told = run_child(where.interpreter, "_read_slots.py", order, where.limits)

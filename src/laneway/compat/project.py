@@ -3,7 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 __all__ = ["facts_of"]
 
@@ -22,9 +22,9 @@ def facts_of(root: Path, *, baseline: Path | None) -> dict[str, Any]:
     """What the checklist is filled from. Files that cannot be read say nothing."""
     facts: dict[str, Any] = {}
     try:
-        project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8")).get("project", {})
-        if isinstance(project, dict) and project.get("requires-python"):
-            facts["requires_python"] = str(project["requires-python"])
+        project: Any = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8")).get("project")
+        if isinstance(project, dict) and "requires-python" in project:
+            facts["requires_python"] = str(cast("dict[str, Any]", project)["requires-python"])
     except OSError, UnicodeDecodeError, tomllib.TOMLDecodeError:
         pass
     versions: set[str] = set()

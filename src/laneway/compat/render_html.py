@@ -5,6 +5,7 @@ from html import escape
 from importlib.resources import files
 
 from laneway._core.compat import Verdict
+from laneway.compat._flat import flat
 from laneway.compat.checklist import checklist_of
 from laneway.compat.matrix import Report, Row, summary_of
 
@@ -174,8 +175,7 @@ def _benchmark(report: Report) -> str:
             "<code>--benchmark lanes.json</code>.</p></section>"
         )
     rows = "".join(
-        f"<tr><td>{escape(key)}</td><td>{escape(value)}</td></tr>"
-        for key, value in _flat("", report.benchmark)
+        f"<tr><td>{escape(key)}</td><td>{escape(value)}</td></tr>" for key, value in flat(report.benchmark)
     )
     return f"<section><h2>Benchmark</h2><table><tbody>{rows}</tbody></table></section>"
 
@@ -186,14 +186,3 @@ def _marked(text: str) -> str:
     if len(parts) % 2 == 0:
         return escape(text)
     return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
-
-
-def _flat(prefix: str, value: object) -> Iterable[tuple[str, str]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _flat(f"{prefix}[{index}]", inner)
-    else:
-        yield prefix, str(value)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from laneway.compat._flat import flat
 from laneway.compat.checklist import checklist_of
 from laneway.compat.matrix import Report, Row, summary_of
 
@@ -90,19 +91,8 @@ def _benchmark(report: Report) -> str:
             "Not measured. `laneway bench lanes --json > lanes.json`, then "
             "`laneway compat --report --benchmark lanes.json`."
         )
-    lines = [f"| {_text(str(key))} | {_text(str(value))} |" for key, value in _flat("", report.benchmark)]
+    lines = [f"| {_text(key)} | {_text(value)} |" for key, value in flat(report.benchmark)]
     return "\n".join(["| what | value |", "|---|---|", *lines[:100]])
-
-
-def _flat(prefix: str, value: object) -> Iterable[tuple[str, object]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _flat(f"{prefix}[{index}]", inner)
-    else:
-        yield prefix, value
 
 
 def _text(text: str) -> str:

@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
@@ -108,10 +108,8 @@ def _lines(path: Path, text: str) -> Iterable[str]:
 
 
 def _project(path: Path, data: dict[str, Any], extras: Sequence[str], groups: Sequence[str]) -> Wanted:
-    project = data.get("project")
-    declared = project if isinstance(project, dict) else {}
-    optional = declared.get("optional-dependencies", {})
-    available = data.get("dependency-groups", {})
+    declared = _table(data, "project")
+    optional, available = _table(declared, "optional-dependencies"), _table(data, "dependency-groups")
     for asked, there, what in ((extras, optional, "extra"), (groups, available, "group")):
         missing = sorted(set(asked) - set(there))
         if missing:
@@ -131,6 +129,11 @@ def _project(path: Path, data: dict[str, Any], extras: Sequence[str], groups: Se
     source = root / "src" if (root / "src").is_dir() else root
     label = f"{declared.get('name', root.absolute().name)} ({path.name})"
     return Wanted("project", label, str(path.absolute()), tuple(lines), tuple(options), source=(str(source),))
+
+
+def _table(data: dict[str, Any], name: str) -> dict[str, Any]:
+    found = data.get(name)
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 def _without_itself(
@@ -159,19 +162,17 @@ def _group(name: str, groups: dict[str, Any], seen: tuple[str, ...]) -> list[str
         if isinstance(one, str):
             found.append(one)
         elif isinstance(one, dict) and "include-group" in one:
-            found += _group(str(one["include-group"]), groups, (*seen, name))
+            found += _group(str(cast("dict[str, Any]", one)["include-group"]), groups, (*seen, name))
     return found
 
 
 def _lock(path: Path, data: dict[str, Any], extras: Sequence[str], groups: Sequence[str]) -> Wanted:
-    packages = data.get("packages", data.get("package", []))
+    packages: Any = data.get("packages", data.get("package", []))
     is_uv = path.name == "uv.lock"
     lines: list[str] = []
-    for one in packages if isinstance(packages, list) else []:
-        source = one.get("source", {})
-        local = isinstance(source, dict) and any(
-            key in source for key in ("editable", "virtual", "directory")
-        )
+    for one in cast("list[dict[str, Any]]", packages) if isinstance(packages, list) else []:
+        source = _table(one, "source")
+        local = any(key in source for key in ("editable", "virtual", "directory"))
         if "name" in one and not (is_uv and local):
             version = one.get("version")
             lines.append(f"{one['name']}=={version}" if version else str(one["name"]))

@@ -4,6 +4,7 @@ import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -143,7 +144,9 @@ def test_tasks_of_other_lanes_never_ask(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(CapabilityGate, "look", lambda *_: pytest.fail("asked"))
     fleet = Fleet()
-    lanes = {one.name: one for one in (ThreadLane(fleet), InterpreterLane(fleet), ProcessLane(fleet))}
+    lanes: dict[str, Any] = {
+        one.name: one for one in (ThreadLane(fleet), InterpreterLane(fleet), ProcessLane(fleet))
+    }
     assembly = Assembly(lanes)
     spec = TaskSpec("a", "json:dumps", file="json.py")
     assert assembly.choice(spec, Unit("module:json", "module", "json")).lane == "thread"

@@ -57,7 +57,8 @@ def test_nothing_means_this_environment() -> None:
 
 def test_names_may_carry_versions() -> None:
     wanted = wanted_from(["numpy>=2", "Rich"])
-    assert (wanted.kind, wanted.direct) == ("names", {"numpy", "rich"})
+    assert wanted.kind == "names"
+    assert wanted.direct == {"numpy", "rich"}
 
 
 def test_a_requirements_file_may_include_others_and_have_options_hashes_and_comments(tmp_path: Path) -> None:
@@ -84,7 +85,8 @@ def test_a_project_has_extras_groups_and_markers(
     (tmp_path / "pyproject.toml").write_text(PROJECT)
     for target in (tmp_path, tmp_path / "pyproject.toml"):
         wanted = wanted_from([str(target)], extras=extras, groups=groups)
-        assert (wanted.kind, wanted.direct) == ("project", direct)
+        assert wanted.kind == "project"
+        assert wanted.direct == direct
 
 
 def test_an_extra_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
