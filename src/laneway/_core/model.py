@@ -109,11 +109,12 @@ class TaskSpec(NamedTuple):
         """The inverse of `described`; lists become tuples again."""
         known = dict(data)
         for key in _TUPLES:
-            known[key] = tuple(known.get(key, ()))
+            if key in known:
+                known[key] = tuple(known[key])
         return cls(**known)
 
 
-_TUPLES = ("parameters", "optional", "dependencies", "asks")
+_TUPLES = ("parameters", "optional", "dependencies", "asks", "backoff", "retry_on")
 
 
 class WorkflowSpec(NamedTuple):

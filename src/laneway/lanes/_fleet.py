@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Coroutine
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -105,7 +106,7 @@ class Fleet:
             self._empty = asyncio.Event()
         self.closed = False
 
-    async def run(self, order: StepOrder, lane: str) -> Outcome:
+    def run(self, order: StepOrder, lane: str) -> Coroutine[Any, Any, Outcome]:
         """Run an order where the lane's workers are; see `laneway.ports.Lane.run`."""
         place = _PLACES.get(lane, lane)
         if place == "interpreter" and self.no_interpreters:
@@ -113,10 +114,9 @@ class Fleet:
         pool = self._pools.get((order.unit.key, place))
         if pool is None:
             if self.closed:
-                record = failure_record("lost_lane", "LaneError", f"the {lane} lane is closed")
-                return Outcome("failure", failure_body(record), lane=lane)
+                return _closed(lane)
             pool = self._pool(order.unit, place)
-        return await pool.run(order, lane)
+        return pool.run(order, lane)
 
     def _pool(self, unit: Unit, place: str) -> Pool:
         pool = self._pools.get((unit.key, place))
@@ -333,6 +333,11 @@ class Fleet:
                     host.kill(host)
                 await asyncio.wait_for(self._empty.wait(), 5.0)
         self._pools.clear()
+
+
+async def _closed(lane: str) -> Outcome:
+    record = failure_record("lost_lane", "LaneError", f"the {lane} lane is closed")
+    return Outcome("failure", failure_body(record), lane=lane)
 
 
 def _may_be_the_interpreter(error: dict[str, Any]) -> bool:

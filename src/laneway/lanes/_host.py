@@ -133,7 +133,11 @@ def main() -> None:
         if setup.startswith('{"shell":"process"'):
             _thread.start_new_thread(watch, (link,))
             sys.argv[:] = [""]
-            exec(compile(boot, "<laneway>", "exec"), {"__name__": "__laneway_boot__"})
+            try:
+                exec(compile(boot, "<laneway>", "exec"), {"__name__": "__laneway_boot__"})
+            except BaseException as error:  # noqa: BLE001 - never wait for threads at the end: say why, and go
+                say(f"worker ended: {type(error).__name__}: {error}")
+                os._exit(1)
             os._exit(0)
         name = setup.partition('"name":"')[2].partition('"')[0]
         threads[name] = _thread.start_new_thread(run_interpreter, (boot, fds))

@@ -151,48 +151,48 @@ class Worker:
     def serve(self) -> None:
         """Until the order pipe closes."""
         order_header = frames.ORDER
-        data = b""
-        waiting: list[bytes] = []
         size = order_header.size
+        waiting: list[bytes] = []
+        data, at = b"", 0  # what was read, and how far it is done with
         while True:
-            if len(data) < size:
-                if waiting:
-                    write_all(self.outcomes, waiting[0] if len(waiting) == 1 else b"".join(waiting))
-                    waiting.clear()
-                more = read_exactly(self.orders, data, size)
+            if len(data) - at < size:
+                self.flush(waiting)
+                more = read_exactly(self.orders, data[at:], size)
                 if more is None:
                     return
-                data = more
-            kind, task, number, length = order_header.unpack_from(data)
-            end = size + length
-            if len(data) < end:
-                if waiting:
-                    write_all(self.outcomes, b"".join(waiting))
-                    waiting.clear()
-                more = read_exactly(self.orders, data, end)
+                data, at = more, 0
+            kind, task, number, length = order_header.unpack_from(data, at)
+            begin = at + size
+            at = begin + length
+            if len(data) < at:
+                self.flush(waiting)
+                more = read_exactly(self.orders, data[begin - size :], size + length)
                 if more is None:
                     return
-                data = more
-            payload = data[size:end]
-            data = data[end:]
+                data, begin, at = more, size, size + length
+            payload = data[begin:at]
             if kind == frames.RUN:
                 known = self.tasks[task]
-                if waiting and known.seconds > _QUICK_SECONDS:
-                    write_all(self.outcomes, b"".join(waiting))
-                    waiting.clear()
+                if known.seconds > _QUICK_SECONDS:
+                    self.flush(waiting)
                 waiting.append(self.perform(number, known, payload))
                 if self.watchdog.must_end:
-                    write_all(self.outcomes, b"".join(waiting))
+                    self.flush(waiting)
                     return
                 if len(waiting) > 200 or len(waiting[-1]) > _CHUNK:
-                    write_all(self.outcomes, b"".join(waiting))
-                    waiting.clear()
+                    self.flush(waiting)
             elif kind == frames.ABOUT:
                 self.serving.about(payload)
             elif kind == frames.REGISTER:
                 self.register(task, payload)
             else:
                 waiting.append(self.described(number))
+
+    def flush(self, waiting: list[bytes]) -> None:
+        """Write the replies that wait, in one go."""
+        if waiting:
+            write_all(self.outcomes, waiting[0] if len(waiting) == 1 else b"".join(waiting))
+            waiting.clear()
 
     def perform(self, number: int, known: Registered, payload: bytes) -> bytes:
         """One attempt from start to end, whatever happens in it, as a reply."""
@@ -277,10 +277,9 @@ class Worker:
         """The reply to a question about the unit's tasks."""
         begun = perf_counter()
         try:
-            found = describe(self.unit, self.entry)
+            body = encode(describe(self.unit, self.entry), "discovery")
         except BaseException as error:  # noqa: BLE001 - a lane boundary
-            found = undescribed(error)
-        body = encode(found, "discovery")
+            body = encode(undescribed(error), "discovery")
         return self.reply(
             frames.DESCRIBED, 0, number, body, self.capture.take(), time(), perf_counter() - begun
         )

@@ -83,7 +83,7 @@ async def test_full_pipes_in_both_directions_do_not_block_the_engine(
         now = asyncio.get_running_loop().time()
         longest, last = max(longest, now - last), now
     assert {len(one.result().body) for one in (*slow, *more)} == {len(large) + 2}
-    assert longest < 2  # the pipes hold 64 KB; a blocked engine would wait for the tasks' 0.8 s and more, over and over
+    assert longest < 2  # generous: machines that run tests are busy
 
 
 async def test_100_mb_go_in_and_out(bench: Bench, package: MakePackage, place: str) -> None:

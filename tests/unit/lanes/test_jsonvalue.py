@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from laneway._core.errors import JsonInvalid
 from laneway._core.jsonvalue import MAX_DEPTH, check, has_wide_integer, same
+from laneway._core.model import TaskSpec
 from laneway.lanes import _codec, _reply
 
 plain = st.recursive(
@@ -154,3 +155,10 @@ def test_misbehaving_repr_does_not_hide_the_culprit() -> None:
 
     with pytest.raises(JsonInvalid, match=r"key \? of type Rude"):
         check({Rude(): 1}, "result")
+
+
+def test_every_field_of_a_task_survives_its_description() -> None:
+    spec = TaskSpec(id="one", reference="module:one", optional=("x",), parameters=("x",), asks=("y",))
+    check(spec.described(), "task")
+    assert TaskSpec.from_described(json.loads(json.dumps(spec.described()))) == spec
+    assert TaskSpec.from_described({"id": "one", "reference": "module:one"}) == TaskSpec("one", "module:one")
