@@ -1,6 +1,6 @@
 """The kill campaign: a program is killed again and again, and must lose and repeat nothing that was committed.
 
-    python -m tests.chaos.campaign --kills 300 [--seed N] [--store URL-or-folder]
+    PYTHONPATH=tests/support python -m tests.chaos.campaign --kills 300 [--seed N] [--store URL-or-folder]
 
 After every kill: each step that was committed before is still there, unchanged. At the end: every step that had been
 committed at a kill never ran again, and every run came to what it comes to undisturbed.
@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
+from servers import PostgresServer, postgres_programs
 from tests.chaos import reading
-from tests.support.servers import PostgresServer, postgres_programs
 
 from laneway.testing.crash_points import STORE_POINTS
 

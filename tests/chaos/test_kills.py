@@ -4,8 +4,8 @@ import random
 from pathlib import Path
 
 import pytest
+from servers import postgres_programs
 from tests.chaos.campaign import Tally, campaign, kills_of, serving
-from tests.support.servers import postgres_programs
 
 
 @pytest.mark.slow

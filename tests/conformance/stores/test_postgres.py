@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from tests.support.servers import PostgresServer, postgres_programs
+from servers import PostgresServer, postgres_programs
 
 from laneway.stores.postgres import PostgresStore
 from laneway.testing.stores import StoreSuite

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from tests.support.servers import PostgresServer, postgres_programs
+from servers import PostgresServer, postgres_programs
 
 from laneway import Engine, Scheduler, Workflow, task
 from laneway._core.errors import JsonInvalid
