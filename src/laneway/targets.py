@@ -15,14 +15,14 @@ from laneway._core.fingerprint import fingerprint_of
 from laneway._core.model import TaskSpec
 from laneway.authoring import Workflow, spec_of
 from laneway.engine.target import Target
-from laneway.packages import chosen_workflow, open_package, workflows_of
+from laneway.packages import Package, chosen_workflow, open_package, workflows_of
 from laneway.packages.folder import is_package_folder
 from laneway.packages.opening import installed_archive
 from laneway.packages.signing import trusted
 from laneway.ports import Unit
 from laneway.settings import settings_from
 
-__all__ = ["Discovers", "find_target"]
+__all__ = ["Discovers", "find_target", "target_in"]
 
 _ARCHIVE = ".lane"
 _IMPORT_SECONDS = 30.0
@@ -97,7 +97,16 @@ def _is_package(path: Path) -> bool:
 async def _in_package(path: Path, name: str | None, fleet: Discovers) -> Target:
     settings = settings_from()
     trust = trusted(settings.trusted_keys, allow_unsigned=not settings.signed_only)
-    package = open_package(path, trust=trust)
+    return await target_in(open_package(path, trust=trust), fleet, name)
+
+
+async def target_in(package: Package, fleet: Discovers, name: str | None = None) -> Target:
+    """A workflow of an opened package: the one of that name, or its only one. Its tasks are found in a worker.
+
+    Raises:
+        PackageImportFailed: its code cannot be imported.
+        PackageContentInvalid: its tasks are not in order, or there is no such workflow.
+    """
     unit = package.unit()
     seconds = float(dict(unit.limits).get("import_seconds", _IMPORT_SECONDS))
     answer = await fleet.discover(unit, timeout=seconds)

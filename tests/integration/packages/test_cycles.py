@@ -10,7 +10,8 @@ from package_folders import make_folder
 
 from laneway import Engine
 from laneway.engine.target import Target
-from laneway.packages import Package, PackageCache, build_archive, open_package, workflows_of
+from laneway.packages import Package, PackageCache, build_archive, open_package
+from laneway.targets import target_in
 
 CODE = """
 from laneway import Workflow, task
@@ -67,8 +68,7 @@ def _figures(cache: Path) -> dict[str, int]:
 
 async def _load(engine: Engine, archive: Path, cache: PackageCache) -> tuple[Package, Target]:
     package = open_package(archive, cache=cache)
-    answer = await engine.fleet.discover(package.unit(), timeout=60)
-    return package, Target(workflows_of(package, answer)[0], package.unit(), package.label)
+    return package, await target_in(package, engine.fleet)
 
 
 async def _drop(engine: Engine, package: Package, cache: PackageCache) -> None:

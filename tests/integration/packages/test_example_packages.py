@@ -9,10 +9,10 @@ import pytest
 
 from laneway import Engine, RunFailed
 from laneway._core.errors import VendoringFailed
-from laneway.engine.target import Target
-from laneway.packages import PackageCache, build_archive, open_package, workflows_of
+from laneway.packages import PackageCache, build_archive, open_package
 from laneway.packages.manifest import read_manifest
 from laneway.packages.vendoring import vendor, vendored_in
+from laneway.targets import target_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -94,8 +94,7 @@ async def test_example_runs_from_its_archive(
     build_archive(open_package(root), tmp_path / "it.lane")
     package = open_package(tmp_path / "it.lane", cache=cache)
     async with Engine("memory://", workers=2, grace=1) as engine:
-        answer = await engine.fleet.discover(package.unit(), timeout=60)
-        target = Target(workflows_of(package, answer)[0], package.unit(), package.label)
+        target = await target_in(package, engine.fleet)
         result = await engine.run(target, context)
         choices = {task.id: engine.choice(task, package.unit()) for task in target.workflow.tasks}
     assert check(result.context)
@@ -110,8 +109,7 @@ async def test_example_runs_from_its_archive(
 async def test_one_broken_query_does_not_lose_the_others(tmp_path: Path, uv: Path) -> None:
     package = open_package(_vendored("sql-translate", tmp_path, uv))
     async with Engine("memory://", workers=1, grace=1) as engine:
-        answer = await engine.fleet.discover(package.unit(), timeout=60)
-        target = Target(workflows_of(package, answer)[0], package.unit(), package.label)
+        target = await target_in(package, engine.fleet)
         context = {"queries": ["select 1", "selec from from", "select 2"], "source": "", "target": "duckdb"}
         with pytest.raises(RunFailed) as caught:
             await engine.run(target, context)

@@ -12,9 +12,10 @@ import pytest
 from laneway import Engine
 from laneway._core.errors import PackageInUse, VendoringFailed
 from laneway.engine.target import Target
-from laneway.packages import Package, PackageCache, build_archive, chosen_workflow, open_package, workflows_of
+from laneway.packages import Package, PackageCache, build_archive, open_package
 from laneway.packages.manifest import read_manifest
 from laneway.packages.vendoring import vendor
+from laneway.targets import target_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -161,10 +162,7 @@ async def engine() -> AsyncIterator[Engine]:
 
 
 async def _target(engine: Engine, package: Package, workflow: str) -> Target:
-    answer = await engine.fleet.discover(package.unit(), timeout=60)
-    return Target(
-        chosen_workflow(package, workflows_of(package, answer), workflow), package.unit(), package.label
-    )
+    return await target_in(package, engine.fleet, workflow)
 
 
 async def _retire(engine: Engine, package: Package) -> None:
