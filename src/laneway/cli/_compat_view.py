@@ -28,7 +28,7 @@ def show_report(report: Report) -> None:
     )
     columns = ("status", "dependency", "version", "interpreter", "free-threaded", "why")
     if report.rows:
-        screen.print_table(columns, [_row(row) for row in report.rows])
+        screen.print_table(columns, [_row(row, report.aspects) for row in report.rows])
     counts = summary_of(report.rows)
     told = [(f"{count} {status}  ", _STYLES[status]) for status, count in counts.items() if count]  # type: ignore[index]  # its keys are statuses
     console.print(
@@ -45,8 +45,8 @@ def show_report(report: Report) -> None:
         _show_findings(report)
 
 
-def _row(row: Row) -> list[str | Text]:
-    main = row.install if row.install.status != "green" else row.interpreter
+def _row(row: Row, aspects: Sequence[str]) -> list[str | Text]:
+    main = row.cause(aspects)
     why = screen.without_controls(main.reason)
     if main.way_out and main.status != "green":
         why = f"{why}; {main.way_out}"

@@ -1,5 +1,6 @@
 """What `laneway compat` does: provides what is wanted, runs the batch as a workflow, and puts the report together."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from laneway.compat._uv import Uv, find_uv
 from laneway.compat.batch import Batch, batch_of
 from laneway.compat.cache import cache_folder
 from laneway.compat.environments import Environment, environment_of
+from laneway.compat.errors import InterpreterUnusable
 from laneway.compat.index import Index
 from laneway.compat.matrix import Report, rows_of
 from laneway.compat.project import facts_of
@@ -92,7 +94,10 @@ async def report_for(
     folder = cache_folder()
     uv = _uv(wishes.uv)
     environment = environment_of(wishes.python)
-    provided = provide(
+    if wishes.free_threaded is not None:
+        _free_threaded(wishes.free_threaded)
+    provided = await asyncio.to_thread(
+        provide,
         wanted,
         environment,
         uv=uv,
@@ -107,12 +112,13 @@ async def report_for(
         trials = None
         if wishes.free_threaded is not None:
             trials, used = await _tried(
-                provided, environment_of(wishes.free_threaded), uv, folder, wishes, interrupts, say
+                provided, _free_threaded(wishes.free_threaded), uv, folder, wishes, interrupts, say
             )
             throw_away.append(used)
         names = {one.name: one.version for one in provided.found if not one.is_editable}
         names |= {one.name: "" for one in provided.missing}
-        offers = _index(uv, folder, offline=wishes.offline).offers(names)
+        index = _index(uv, folder, offline=wishes.offline)
+        offers = await asyncio.to_thread(index.offers, names)
     finally:
         for one in throw_away:
             one.discard()
@@ -141,6 +147,15 @@ async def report_for(
         facts=facts_of(root, baseline=wishes.baseline),
         seconds=round(time.monotonic() - began, 2),
     )
+
+
+def _free_threaded(given: str) -> Environment:
+    found = environment_of(given)
+    if not found.is_free_threaded:
+        raise InterpreterUnusable(
+            interpreter=given, reason=f"it is {found.label} with a GIL", advice="Give a free-threaded build"
+        )
+    return found
 
 
 def _uv(given: str | None) -> Uv | None:
@@ -186,7 +201,8 @@ async def _tried(
     """The same versions on the free-threaded build."""
     pins = tuple(f"{one.name}=={one.version}" for one in provided.found if not one.is_editable)
     wanted = Wanted("lock", "the same versions", requirements=pins)
-    there = provide(
+    there = await asyncio.to_thread(
+        provide,
         wanted,
         environment,
         uv=uv,

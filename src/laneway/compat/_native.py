@@ -5,6 +5,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 __all__ = ["is_native", "module_of"]
 
 _LIBRARY_FOLDERS = (".libs", ".dylibs")
+_TAGS = ("cpython-", "abi3.", "abi3t.", "cp3")
 
 
 def is_native(path: str) -> bool:
@@ -27,10 +28,8 @@ def module_of(path: str) -> str | None:
 
 
 def _suffix(name: str) -> str:
-    """The longest extension-module suffix that a file name has, of this or another interpreter."""
-    for suffix in EXTENSION_SUFFIXES:
-        if name.endswith(suffix):
-            return suffix
+    """The extension-module suffix that a file name has, of this or another interpreter; empty if it has none."""
     base, dot, rest = name.partition(".")
-    tagged = rest.startswith(("cpython-", "abi3.", "abi3t.", "so", "pyd", "cp3"))
-    return f"{dot}{rest}" if base and tagged and not rest.startswith("so.") else ""
+    if base and rest.startswith(_TAGS) and rest.endswith((".so", ".pyd")):
+        return f"{dot}{rest}"
+    return next((suffix for suffix in EXTENSION_SUFFIXES if name.endswith(suffix)), "")

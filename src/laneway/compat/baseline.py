@@ -142,12 +142,8 @@ def _is_accepted(row: Row, baseline: Baseline | None) -> bool:
 
 
 def _reason(row: Row, aspects: Sequence[str]) -> str:
-    """The reason of the aspect that makes the status."""
-    for aspect in (*aspects, "install"):
-        verdict = row.verdict(aspect)
-        if verdict.status == row.status:
-            return verdict.reason or verdict.answer
-    return ""
+    cause = row.cause(aspects)
+    return cause.reason or cause.answer
 
 
 def changes_between(old: Report, new: Report) -> list[Change]:

@@ -54,9 +54,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     def verdict(self, aspect: str) -> Verdict:
         """The verdict on one aspect."""
-        return {"interpreter": self.interpreter, "free-threaded": self.free_threaded}.get(
-            aspect, self.install
-        )
+        verdicts = {"interpreter": self.interpreter, "free-threaded": self.free_threaded}
+        return verdicts.get(aspect, self.install)
+
+    def cause(self, aspects: Sequence[str]) -> Verdict:
+        """The verdict that makes the status: the first of the aspects that were asked for which is as bad."""
+        every = [self.verdict(one) for one in (*aspects, "install")]
+        return next((one for one in every if one.status == self.status), self.interpreter)
 
 
 class Risk(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """The report as one HTML file that loads nothing from elsewhere, with sorting and filtering."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
 
@@ -65,7 +65,7 @@ def _matrix(report: Report) -> str:
             ("why, and what to do", "none"),
         )
     )
-    rows = "\n".join(map(_row, report.rows))
+    rows = "\n".join(_row(row, report.aspects) for row in report.rows)
     return (
         '<section><h2>Dependencies</h2><div class="tools">'
         '<label>Find <input id="find" type="search" autocomplete="off" placeholder="name or reason"></label>'
@@ -77,7 +77,7 @@ def _matrix(report: Report) -> str:
     )
 
 
-def _row(row: Row) -> str:
+def _row(row: Row, aspects: Sequence[str]) -> str:
     wheels = ", ".join(f"{build}: {tag}" for build, tag in sorted(row.wheels.items())) or "no index data"
     slots = ", ".join(f"{count} × {escape(kind)}" for kind, count in sorted(row.slots.items())) or "none"
     latest = (
@@ -87,7 +87,7 @@ def _row(row: Row) -> str:
     )
     marks = '<span class="tag">direct</span>' if row.is_direct else ""
     marks += '<span class="tag">native</span>' if row.kind == "native" else ""
-    main = row.install if row.install.status != "green" and not row.interpreter.reason else row.interpreter
+    main = row.cause(aspects)
     reason = f"<p>{escape(main.reason)}</p>" if main.reason else ""
     way = f'<p class="way">→ {_marked(main.way_out)}</p>' if main.way_out else ""
     return (

@@ -23,7 +23,7 @@ def markdown_of(report: Report, *, full: bool) -> str:
         f"{report.python}; {_text(report.source)}. Made {report.made} by Laneway {report.laneway}.",
         f"**{told or 'no dependencies'}** (judged by: {', '.join(report.aspects)})",
         "## Dependencies",
-        _table(report.rows),
+        _table(report.rows, report.aspects),
     ]
     if full:
         parts += _rest(report)
@@ -32,21 +32,15 @@ def markdown_of(report: Report, *, full: bool) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _table(rows: Sequence[Row]) -> str:
+def _table(rows: Sequence[Row], aspects: Sequence[str]) -> str:
     head = "| | dependency | version | interpreter | free-threaded | reason | way out |\n|---|---|---|---|---|---|---|"
     lines = [
         f"| {_MARKS[row.status]} | {_text(row.name)}{' (direct)' if row.is_direct else ''} | {_text(row.version)} "
         f"| {row.interpreter.answer} | {row.free_threaded.answer} "
-        f"| {_text(_reason(row))} | {_text(row.interpreter.way_out or row.install.way_out)} |"
+        f"| {_text(row.cause(aspects).reason)} | {_text(row.cause(aspects).way_out)} |"
         for row in rows
     ]
     return "\n".join([head, *lines])
-
-
-def _reason(row: Row) -> str:
-    if row.install.status != "green":
-        return row.install.reason
-    return row.interpreter.reason
 
 
 def _rest(report: Report) -> list[str]:

@@ -17,7 +17,7 @@ from laneway.compat.wanted import Wanted
 
 __all__ = ["Missing", "Provided", "provide"]
 
-_TOLD_LINES = 3
+_TOLD_LINES = 10
 _NO_UV = "Install uv (`pip install uv`), give --uv PATH, or use --offline to check what is installed"
 
 
@@ -214,4 +214,4 @@ class _Throwaway:
 
 def _last(said: str) -> str:
     lines = [line.strip(" ×╰─▶│├hint:").strip() for line in said.splitlines() if line.strip()]
-    return " ".join(lines[:_TOLD_LINES])[:300] or "uv said nothing"
+    return " ".join(lines[:_TOLD_LINES])[:350] or "uv said nothing"

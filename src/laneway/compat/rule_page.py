@@ -51,7 +51,7 @@ calls it. A PY finding is right if the code fails, warns or changes its meaning 
 
 Rules that are right less than four times in five are off by default; with fewer than five findings there is too little
 to say, and a rule stays on. What was wrong in the sample and could be told apart by the code was corrected, and does
-not count any more: names that Twisted's test cases define themselves (26), ways for old versions behind `and`, behind `if`
+not count: names that Twisted's test cases define themselves (26), ways for old versions behind `and`, behind `if`
 expressions and behind imports that may fail (4), annotations of local variables (1), a table that was nested too deeply
 (1). setuptools is not counted: its 122 uses of `distutils` are of the one it brings.
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from laneway.compat._native import is_native, module_of
 from laneway.compat.errors import TargetUnreadable
 from laneway.compat.wanted import wanted_from
 
@@ -122,3 +123,22 @@ def test_what_is_no_target_is_explained(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TargetUnreadable, match=reason):
         wanted_from([target])
+
+
+@pytest.mark.parametrize(
+    ("path", "module"),
+    [
+        ("pkg/_core.cpython-314-x86_64-linux-gnu.so", "pkg._core"),
+        ("pkg/_core.cpython-315t-x86_64-linux-gnu.so", "pkg._core"),
+        ("pkg/_core.abi3.so", "pkg._core"),
+        ("pkg/_core.abi3t.so", "pkg._core"),
+        ("pkg/__init__.cpython-314-x86_64-linux-gnu.so", "pkg"),
+        ("_top.so", "_top"),
+        ("pkg.libs/libz-123.so", None),
+        ("pkg/libz.so.1", None),
+        ("pkg/data-file.so", None),
+    ],
+)
+def test_native_files_are_modules_of_any_interpreter_or_plain_libraries(path: str, module: str | None) -> None:
+    assert is_native(path)
+    assert module_of(path) == module
