@@ -93,13 +93,21 @@ async def compare(rounds: int, pin: bool) -> dict[str, Any]:
         calls[f"{name} lane"] = lambda name=name: lanes[name].run(echo)  # type: ignore[misc]
     trips: dict[str, list[float]] = {name: [] for name in calls}
     rates: dict[str, list[float]] = {name: [] for name in calls}
+    tiny, atiny = order(handover_tasks.echo, b'{"data":1}'), order(handover_tasks.aecho, b'{"data":1}')
+    tinies: dict[str, Callable[[], Awaitable[Any]]] = {
+        name: (lambda pool=pool: loop.run_in_executor(pool, handover_tasks.raw, b"1"))  # type: ignore[misc]
+        for name, pool in pools.items()
+    }
+    tinies["loop lane"] = lambda: lanes["loop"].run(atiny)
+    for name in ("thread", "interpreter", "process"):
+        tinies[f"{name} lane"] = lambda name=name: lanes[name].run(tiny)  # type: ignore[misc]
     for call in calls.values():
         await rate(call, 500, 64)
         await median_us(call, 100)
     for _ in range(rounds):
         for name, call in calls.items():
             trips[name].append(await median_us(call, 300))
-        for name, call in calls.items():
+        for name, call in tinies.items():
             rates[name].append(await rate(call, 4000, 64))
     if pin:
         os.sched_setaffinity(0, cores)
