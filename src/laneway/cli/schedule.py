@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NoReturn
 from uuid import uuid7
 from zoneinfo import ZoneInfo
@@ -19,6 +19,7 @@ from laneway.app import Engine
 from laneway.cli import _screen as screen
 from laneway.cli._errors import SUCCEEDED
 from laneway.cli._options import context_from, debug_option, json_option, store_option, store_url
+from laneway.cli._schedule_view import next_text, plain, show, tell, times_text
 from laneway.cli._stores import is_missing, opened
 from laneway.engine.handle import RunHandle
 from laneway.engine.schedule_ports import ScheduleBook
@@ -45,7 +46,12 @@ class _Looking:
         return schedules_of(self.store), here(str(uuid7()))
 
     async def start(
-        self, workflow: Any, context: Mapping[str, Any] | None = None, *, key: str | None = None
+        self,
+        workflow: Any,
+        context: Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        priority: int = 0,
     ) -> RunHandle:
         raise NotImplementedError  # a scheduler that is never started starts nothing
 
@@ -80,6 +86,9 @@ def schedule_group() -> None:
 @click.option(
     "--timeout", metavar="DURATION", default="1h", show_default=True, help="Cancel runs after this."
 )
+@click.option(
+    "--priority", type=int, default=0, show_default=True, help="Its runs' priority: higher goes first."
+)
 @click.option("--overlap", is_flag=True, help="Start although the last run goes on.")
 @click.option("--parallel-safe", is_flag=True, help="May run together with others due at the same moment.")
 @click.option("--paused", is_flag=True, help="Add it paused.")
@@ -112,10 +121,10 @@ def add(
         options["at"] = None if options["at"] is None else _moment("--at", options["at"])
         states = [asyncio.run(_add(store, name, target, context_from(pairs, context), options))]
     if as_json:
-        screen.print_json([_plain(one) for one in states])
+        screen.print_json([plain(one) for one in states])
         return
     for state in states:
-        screen.output().print(f"job {state.job.name}: {_next_text(state)}", soft_wrap=True)
+        screen.output().print(f"job {state.job.name}: {next_text(state)}", soft_wrap=True)
 
 
 async def _add(
@@ -141,7 +150,7 @@ def list_jobs(store: str | None, as_json: bool) -> None:
     missing = is_missing(store_from(url, durability="commit"))
     states: list[JobState] = [] if missing else asyncio.run(_listed(store))
     if as_json:
-        screen.print_json([_plain(one) for one in states])
+        screen.print_json([plain(one) for one in states])
         return
     if not states:
         screen.errors().print(f"no jobs in {url}", soft_wrap=True)
@@ -149,8 +158,8 @@ def list_jobs(store: str | None, as_json: bool) -> None:
     rows: list[list[str | Text]] = [
         [
             one.job.name,
-            _times(one.job),
-            _next_text(one),
+            times_text(one.job),
+            next_text(one),
             screen.status_text(one.last_status or ""),
             one.job.target,
         ]
@@ -201,7 +210,7 @@ def history(name: str | None, limit: int, store: str | None, as_json: bool) -> N
                 await scheduler.job(name)
             return await scheduler.history(name, limit=limit)
 
-    _show(asyncio.run(look()), as_json=as_json)
+    show(asyncio.run(look()), as_json=as_json)
 
 
 @schedule_group.command("pause")
@@ -216,7 +225,7 @@ def pause(name: str, store: str | None, as_json: bool) -> None:
         async with _scheduler(store) as scheduler:
             return await scheduler.pause(name)
 
-    _tell(asyncio.run(act()), as_json=as_json)
+    tell(asyncio.run(act()), as_json=as_json)
 
 
 @schedule_group.command("resume")
@@ -231,7 +240,7 @@ def resume(name: str, store: str | None, as_json: bool) -> None:
         async with _scheduler(store) as scheduler:
             return await scheduler.resume(name)
 
-    _tell(asyncio.run(act()), as_json=as_json)
+    tell(asyncio.run(act()), as_json=as_json)
 
 
 @schedule_group.command("run")
@@ -246,7 +255,7 @@ def run(name: str, store: str | None, as_json: bool) -> None:
         async with _scheduler(store) as scheduler:
             return await scheduler.run_now(name)
 
-    _show([asyncio.run(act())], as_json=as_json)
+    show([asyncio.run(act())], as_json=as_json)
 
 
 @schedule_group.command("backfill")
@@ -265,7 +274,7 @@ def backfill(name: str, start: str, end: str, store: str | None, as_json: bool) 
         async with _scheduler(store) as scheduler:
             return await scheduler.backfill(name, _moment("--from", start), _moment("--to", end))
 
-    _show(asyncio.run(act()), as_json=as_json)
+    show(asyncio.run(act()), as_json=as_json)
 
 
 @schedule_group.command("remove")
@@ -304,7 +313,7 @@ async def _serve(store: str | None) -> NoReturn:
             await asyncio.Event().wait()
 
 
-# ---- reading and showing
+# ---- reading
 
 
 def _duration(option: str, text: str | None) -> float | None:
@@ -324,70 +333,3 @@ def _moment(option: str, text: str) -> datetime:
         raise SettingInvalid(
             setting=option, value=text, reason="it is no moment", advice="Write 2027-01-31T08:00:00+01:00."
         ) from None
-
-
-def _plain(state: JobState) -> dict[str, Any]:
-    job = state.job
-    return {
-        "name": job.name,
-        "target": job.target,
-        "parameters": job.parameters,
-        "cron": job.cron,
-        "every_seconds": job.every_seconds,
-        "at": job.at,
-        "timezone": job.timezone,
-        "misfire": job.misfire,
-        "misfire_limit": job.misfire_limit,
-        "jitter_seconds": job.jitter_seconds,
-        "overlap": job.overlap,
-        "parallel_safe": job.parallel_safe,
-        "timeout_seconds": job.timeout_seconds,
-        "origin": job.origin,
-        "paused": state.paused,
-        "next": state.due,
-        "missed": state.missed,
-        "last": None
-        if state.last_due is None
-        else {"due": state.last_due, "status": state.last_status, "run": state.last_run},
-    }
-
-
-def _times(job: Job) -> str:
-    if job.cron is not None:
-        return f"{job.cron} {job.timezone}" if job.timezone != "UTC" else job.cron
-    if job.every_seconds is not None:
-        return f"every {screen.seconds(job.every_seconds)}"
-    return "once" if job.at is None else f"at {job.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-
-
-def _next_text(state: JobState) -> str:
-    if state.paused:
-        return "paused"
-    if state.due is None:
-        return "over"
-    return state.due.astimezone(ZoneInfo(state.job.timezone)).strftime("%Y-%m-%d %H:%M:%S %Z")
-
-
-def _tell(state: JobState, *, as_json: bool) -> None:
-    if as_json:
-        screen.print_json(_plain(state))
-    else:
-        screen.output().print(f"job {state.job.name}: {_next_text(state)}", soft_wrap=True)
-
-
-def _show(firings: list[Firing], *, as_json: bool) -> None:
-    if as_json:
-        screen.print_json([one._asdict() for one in firings])
-        return
-    rows: list[list[str | Text]] = [
-        [
-            one.name,
-            one.due.strftime("%Y-%m-%d %H:%M:%S"),
-            one.why,
-            screen.status_text(one.status),
-            one.run or "",
-            screen.without_controls(one.reason.replace("\n", " ")[:80]),
-        ]
-        for one in firings
-    ]
-    screen.print_table(["job", "due", "why", "status", "run", "reason"], rows)

@@ -4,7 +4,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
@@ -79,7 +78,7 @@ class Pool:
         self._lock = threading.Lock()
         self._waiters: dict[int, _Waiter] = {}
         self._entered: dict[int, list[Hold]] = {}
-        self._tickets = count(1)
+        self._tickets = 0
         self._armed: float | None = None
 
     def hold(self, amount: float = 1, *, priority: int = 0, key: str = "") -> Hold:
@@ -123,17 +122,20 @@ class Pool:
     # ---- for Hold
 
     def _ask(
-        self, ticket: int, amount: float, priority: int, key: str, waiter: Callable[[], _Waiter] | None
-    ) -> bool:
+        self, amount: float, priority: int, key: str, waiter: Callable[[], _Waiter] | None
+    ) -> tuple[int, bool]:
+        """Ask under a new ticket; whether it was given at once. Without a waiter it is given at once or not at all."""
         with self._lock:
+            self._tickets += 1
+            ticket = self._tickets
             if self._book.ask(ticket, amount, time.monotonic(), priority=priority, key=key):
-                return True
+                return ticket, True
             if waiter is None:
                 self._book.release(ticket)
-                return False
-            self._waiters[ticket] = waiter()
-            self._arm()
-        return False
+            else:
+                self._waiters[ticket] = waiter()
+                self._arm()
+        return ticket, False
 
     def _leave(self, ticket: int) -> None:
         """Give back, or leave the line."""
@@ -195,11 +197,10 @@ class Hold:
         Raises:
             PoolTooSmall: the pool will never have as much.
         """
-        ticket = next(self._pool._tickets)
-        if self._pool._ask(ticket, self._amount, self._priority, self._key, None):
+        ticket, given = self._pool._ask(self._amount, self._priority, self._key, None)
+        if given:
             self._ticket = ticket
-            return True
-        return False
+        return given
 
     async def acquire(self) -> None:
         """Wait for it. Cancelling the wait leaves the line.
@@ -207,7 +208,7 @@ class Hold:
         Raises:
             PoolTooSmall: the pool has not, or no longer, as much.
         """
-        pool, ticket = self._pool, next(self._pool._tickets)
+        pool = self._pool
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] | None = None
 
@@ -216,7 +217,8 @@ class Hold:
             future = loop.create_future()
             return _async_waiter(loop, future, pool)
 
-        if pool._ask(ticket, self._amount, self._priority, self._key, waiter) or future is None:
+        ticket, given = pool._ask(self._amount, self._priority, self._key, waiter)
+        if given or future is None:
             self._ticket = ticket
             return
         try:
@@ -233,7 +235,7 @@ class Hold:
             PoolTooSmall: as `acquire`.
             RuntimeError: called on an event loop, which it would block, and there is none left.
         """
-        pool, ticket = self._pool, next(self._pool._tickets)
+        pool = self._pool
         ready = threading.Event()
         failure: list[BaseException] = []
 
@@ -242,7 +244,8 @@ class Hold:
                 failure.append(error)
             ready.set()
 
-        if pool._ask(ticket, self._amount, self._priority, self._key, lambda: _Waiter(wake, None)):
+        ticket, given = pool._ask(self._amount, self._priority, self._key, lambda: _Waiter(wake, None))
+        if given:
             self._ticket = ticket
             return True
         try:

@@ -165,7 +165,9 @@ class Line:
         workflow = self._workflows.get(job.name, job.target)
         try:
             handle = await self._trying(
-                lambda: self._starter.start(workflow, _parameters(job, firing), key=firing.key)
+                lambda: self._starter.start(
+                    workflow, _parameters(job, firing), key=firing.key, priority=job.priority
+                )
             )
         except Exception as error:  # noqa: BLE001 - one job's fault must not stop the others
             if getattr(error, "code", "") == _CLOSED:

@@ -81,7 +81,12 @@ class Starter(Protocol):
     """Starts runs: the engine."""
 
     async def start(
-        self, workflow: Any, context: Mapping[str, Any] | None = None, *, key: str | None = None
+        self,
+        workflow: Any,
+        context: Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        priority: int = 0,
     ) -> RunHandle:
         """Record a run and begin it; with a known key, the run that has it."""
         ...

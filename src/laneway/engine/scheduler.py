@@ -164,6 +164,7 @@ class Scheduler:
         overlap: bool = False,
         parallel_safe: bool = False,
         timeout: timedelta | float | None = 3600.0,
+        priority: int = 0,
         paused: bool = False,
         origin: str = "code",
     ) -> JobState:
@@ -183,6 +184,7 @@ class Scheduler:
             overlap: start a due moment although the last run goes on; the line does not wait for such a job.
             parallel_safe: may run together with others due at the same moment.
             timeout: how long a run may take before it is cancelled; None: for ever, holding up the line.
+            priority: of its runs; higher goes first wherever runs and steps wait.
             paused: add it paused.
             origin: who added it, for people.
 
@@ -205,6 +207,7 @@ class Scheduler:
             overlap,
             parallel_safe,
             _seconds(timeout),
+            priority,
             origin=origin,
         )
         problems = job_problems(job)
