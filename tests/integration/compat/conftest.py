@@ -68,6 +68,9 @@ DISTRIBUTIONS = {
     "systemless": Made({"systemless": ("SINGLE_PHASE", "-lgone")}),
 }
 
+if sys.version_info >= (3, 15):
+    DISTRIBUTIONS["exporting"] = Made({"exporting": ("EXPORTS",)})
+
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -55,6 +55,17 @@ PyMODINIT_FUNC GLUE(PyInit_, NAME)(void) {
     if (module != NULL && run(module) < 0) Py_CLEAR(module);
     return module;
 }
+#elif defined(EXPORTS)
+PyABIInfo_VAR(abi_info);
+static PySlot slots[] = {
+    PySlot_STATIC_DATA(Py_mod_abi, &abi_info),
+    PySlot_STATIC_DATA(Py_mod_name, TEXT(NAME)),
+    PySlot_FUNC(Py_mod_exec, run),
+    PySlot_DATA(Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED),
+    PySlot_DATA(Py_mod_gil, Py_MOD_GIL_NOT_USED),
+    PySlot_END
+};
+PyMODEXPORT_FUNC GLUE(PyModExport_, NAME)(void) { return slots; }
 #else
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, run},

@@ -72,6 +72,16 @@ def test_slots_are_read_without_running_multi_phase_modules(
     }
 
 
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="PyModExport came with 3.15")
+def test_modules_that_export_their_slots_are_read(
+    site: Path, found: dict[str, Installed], where: Where
+) -> None:
+    files = [(str(site / one.path), one.module) for one in found["exporting"].extensions]
+    (read,) = read_extensions(files, where)
+    assert (read.initialisation, read.interpreters, read.gil) == ("multi-phase", "per-interpreter-gil", "not-used")
+    assert judge_interpreter(probe(found["exporting"], where)).status == "green"
+
+
 def test_a_module_that_hangs_in_its_init_is_blamed_and_the_others_are_read(
     site: Path, found: dict[str, Installed], where: Where
 ) -> None:
