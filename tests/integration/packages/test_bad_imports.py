@@ -130,15 +130,16 @@ async def test_children_started_on_import_do_not_outlive_the_engine(how: str, tm
         ):  # forking is refused in an interpreter, whatever the policy
             await _discover(engine, root)
     for _ in range(2000):
-        if not _marked() and not _orphans_of(os.getpid()):
+        if not _marked() and _children() <= before:
             return
         await asyncio.sleep(0.005)
-    raise AssertionError(f"left behind: {_marked()} {_orphans_of(os.getpid())}")
+    raise AssertionError(f"left behind: {_marked()} {_children() - before}")
 
 
-def _orphans_of(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(one) for one in children.read_text().split()] if children.exists() else []
+def _children() -> set[int]:
+    """Processes that this one started and that still live."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    return {int(one) for one in children.read_text().split()} if children.exists() else set()
 
 
 async def test_memory_limit_of_a_package_holds_while_it_is_imported(engine: Engine, tmp_path: Path) -> None:
