@@ -124,6 +124,7 @@ def _marked() -> list[int]:
 )
 async def test_children_started_on_import_do_not_outlive_the_engine(how: str, tmp_path: Path) -> None:
     root = make_folder(tmp_path / "children", ALLOWING, {"src/shop_tasks.py": f"{how}\n{GOOD}"})
+    before = _children()
     async with Engine("memory://", workers=1, grace=0.2) as engine:
         with contextlib.suppress(
             PackageImportFailed
