@@ -5,7 +5,7 @@ import time
 import warnings
 from typing import Any
 
-from laneway import Workflow, aio, task, trace_context
+from laneway import Workflow, aio, task, trace_context, wait_for_signal
 
 log = logging.getLogger("shop.orders")
 
@@ -149,3 +149,13 @@ async def traceparent_of_loop() -> str:
 
 
 TRACED = [traceparent_of_loop, traceparent_of_interpreter, traceparent_of_process]
+
+
+@task
+async def approval() -> Any:
+    return wait_for_signal("approved")
+
+
+@task
+async def shipped(approval: Any) -> Any:
+    return approval

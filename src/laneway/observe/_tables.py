@@ -52,7 +52,7 @@ _ALL = (
         "counter",
         "attempts",
         ("lane", "status"),
-        "Attempts whose outcome is committed; failed ones that are tried again, and `suspended` ones that wait, too.",
+        "Attempts whose outcome is committed, those that are tried again too. One that waits goes on later.",
     ),
     Metric(
         "laneway_attempts_running", "gauge", "attempts", (), "Attempts on their way now, waiting ones too."

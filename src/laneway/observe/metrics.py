@@ -51,7 +51,6 @@ _STATUS = {
     "step_skipped": "skipped",
     "step_cancelled": "cancelled",
     "step_retrying": "failed",
-    "step_waiting": "suspended",
 }
 """What an event says of the attempt that ended with it."""
 _WAIT_SECONDS = 2.0
@@ -281,7 +280,7 @@ class EngineMetrics(Observer, Collector):
                 continue
             if kind == "step_retrying":
                 count(number, "laneway_retries_total", lane)
-            elif kind != "step_waiting":
+            else:
                 count(number, "laneway_steps_total", lane, status)
             if attempted:
                 count(number, "laneway_attempts_total", lane, status)

@@ -267,3 +267,26 @@ async def test_engines_do_not_share_figures() -> None:
         await one.run(Workflow("map", [watched.item, watched.after]), {"items": [1]})
         counted: Iterable[float] = of(samples(other.metrics), "laneway_steps_total").values()
         assert not list(counted)
+
+
+async def test_waiting_for_a_signal_retrying_by_hand_and_pausing_lose_no_count(store: str) -> None:
+    engine = Engine(store)
+    registry = engine.metrics
+    async with engine:
+        handle = await engine.start(Workflow("ship", [watched.approval, watched.shipped]), {})
+        async for event in handle.events():
+            if event.kind == "step_waiting":
+                break
+        await handle.signal("approved", True)
+        assert (await handle.result()).context["shipped"] is True
+        failed = await engine.run(Workflow("fails", [watched.fails_twice]), {"attempts": []}, check=False)
+        again = await engine.retry(failed.id, Workflow("fails", [watched.fails_twice]))
+        await again.result(check=False)
+        found = samples(registry)
+        kinds = await history(engine)
+        check_against(kinds, found)
+    assert kinds["run_retried"] == 1
+    assert kinds["step_waiting"] >= 1
+    attempts = of(found, "laneway_attempts_total")
+    assert attempts == {("lane=loop", "status=succeeded"): 2, ("lane=loop", "status=failed"): 3 + 3}
+    assert found[("laneway_runs_live",)] == 0
