@@ -18,6 +18,7 @@ from laneway import Engine, Scheduler
 WORKER = Path(__file__).parents[2] / "support" / "schedule_worker.py"
 DUE_MOMENTS = int(os.environ.get("LANEWAY_TEST_DUE_MOMENTS", "100"))
 """How long the campaign is; 500 and more for a thorough one."""
+PROGRAMS = int(os.environ.get("LANEWAY_TEST_SCHEDULERS", "3"))
 STEP_MS = 40
 
 
@@ -45,12 +46,12 @@ async def test_killing_and_freezing_schedulers_loses_and_doubles_no_due_moment(t
     chance = random.Random(7)
     first = await begun(url)
     since = time.time()
-    others = await asyncio.gather(begun(url), begun(url))
+    others = await asyncio.gather(*(begun(url) for _ in range(PROGRAMS - 1)))
     processes = [first, *others]
     killed = frozen = 0
     while time.time() - since < DUE_MOMENTS * STEP_MS / 1000 or not frozen:
         await asyncio.sleep(chance.uniform(0.1, 0.5))
-        victim = chance.randrange(3)
+        victim = chance.randrange(PROGRAMS)
         if killed <= frozen:
             processes[victim].kill()
             await processes[victim].wait()
