@@ -253,12 +253,15 @@ class Fleet:
                 "task": worker.flights[0].order.task.id if worker.flights and worker.flights[0].order else "",
                 "queued": max(0, len(worker.flights) - 1),
                 "served": worker.served,
+                "memory_mib": round(worker.host.memory_mib(), 1),
                 "attempts": [
                     {
                         "run": flight.order.run,
                         "task": flight.order.task.id,
                         "key": flight.order.item,
                         "state": "running" if pool.is_running(flight) else "queued",
+                        "age": round(self.loop.time() - flight.begun, 3) if flight.begun else 0.0,
+                        "rung": flight.rung,
                     }
                     for flight in (*worker.flights, *worker.by_number.values())
                     if flight.order is not None

@@ -23,7 +23,7 @@ class Flight(msgspec.Struct, eq=False):
     expect: float = 0.0
     """Seconds it will probably take."""
     begun: float = 0.0
-    """Loop time when it became the head of its worker's queue, where somebody needs it."""
+    """Loop time when it became the head of its worker's queue; 0 before."""
     worker: Any = None
     """The `Worker` that has it."""
     timer: asyncio.TimerHandle | None = None

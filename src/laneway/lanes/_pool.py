@@ -144,11 +144,10 @@ class Pool:
 
     def _begin(self, worker: Worker, flight: Flight) -> None:
         """The order is at the head: its time runs from now."""
+        flight.begun = self.loop.time()
         if flight.unwanted:
-            flight.begun = self.loop.time()
             stop(self, flight)
         elif flight.limit is not None:
-            flight.begun = self.loop.time()
             flight.timer = self.loop.call_later(flight.limit, self._expire, flight)
 
     def _expire(self, flight: Flight) -> None:

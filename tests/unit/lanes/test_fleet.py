@@ -365,3 +365,20 @@ async def test_script_that_imports_the_engine_at_its_top_loads_in_a_worker(
     for name in ("uses_engine", "main"):
         failure = await bench.failure(place, unit, name)
         assert "__main__" in failure["message"]
+
+
+async def test_health_shows_what_runs_for_how_long_and_in_how_much_memory(
+    bench: Bench, package: MakePackage, place: str
+) -> None:
+    unit = package("simple", SIMPLE, policy=FREE)
+    await bench.value(place, unit, "echo", data=1)
+    running = asyncio.ensure_future(bench.run(place, unit, "slow", seconds=0.3))
+    await asyncio.sleep(0.15)
+    health = bench.lanes[place].health()
+    worker = next(one for one in health.workers if one["state"] == "running")
+    assert health.running == 1
+    assert worker["task"] == "slow"
+    assert worker["unit"] == "simple"
+    assert 0.05 < worker["attempts"][0]["age"] < 2
+    assert 5 < worker["memory_mib"] < 500
+    await running
