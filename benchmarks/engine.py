@@ -189,8 +189,8 @@ def main() -> int:
         sys.stdout.write(f"{'steps per second':22} {'engine':>10} {'floor':>10} {'ratio':>7} {'aim':>6}\n")
         for row in rows:
             mark = "" if row["ratio"] >= row["aim"] else "  below"
-            line = f"{row['what']:22} {row['engine']:10,.0f} {row['floor']:10,.0f} {row['ratio']:7.2f} {row['aim']:6.2f}"
-            sys.stdout.write(line + mark + "\n")
+            rates = f"{row['engine']:10,.0f} {row['floor']:10,.0f}"
+            sys.stdout.write(f"{row['what']:22} {rates} {row['ratio']:7.2f} {row['aim']:6.2f}{mark}\n")
     return 0 if all(row["ratio"] >= row["aim"] for row in rows) else 1
 
 

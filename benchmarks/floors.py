@@ -1,4 +1,4 @@
-"""What the machine allows: plain asyncio tasks, and a bare writer thread with group commit. No engine can beat these."""
+"""What the machine allows: plain asyncio tasks, and a bare writer thread with group commit. No engine beats these."""
 
 import asyncio
 import queue

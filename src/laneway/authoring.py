@@ -300,7 +300,9 @@ def _seconds(name: str, value: Any) -> float | None:
 
 def _retry(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, Retry):
-        raise TypeError(f"@task({name}=...) takes a Retry, such as Retry(attempts=5), not {type(value).__name__}")
+        raise TypeError(
+            f"@task({name}=...) takes a Retry, such as Retry(attempts=5), not {type(value).__name__}"
+        )
     if _whole("retry", value.attempts) < 1:
         raise ValueError("Retry(attempts=...) counts the first attempt too: it is at least 1")
     waits = []
@@ -312,13 +314,15 @@ def _retry(name: str, value: Any) -> dict[str, Any]:
         raise ValueError(f"Retry(jitter={value.jitter!r}) is a share from 0 to 1")
     if isinstance(value.on, str | type):
         raise TypeError("Retry(on=...) takes a list: on=[ConnectionError]")
-    return {"retries": value.attempts - 1, "backoff": tuple(waits), "retry_on": tuple(_failure(one) for one in value.on)}
+    named = tuple(_failure(one) for one in value.on)
+    return {"retries": value.attempts - 1, "backoff": tuple(waits), "retry_on": named}
 
 
 def _failure(one: Any) -> str:
     """An exception type as failure records name it, or one of their kinds."""
     if isinstance(one, type) and issubclass(one, BaseException):
-        return one.__qualname__ if one.__module__ in ("builtins", "__main__") else f"{one.__module__}.{one.__qualname__}"
+        is_plain = one.__module__ in ("builtins", "__main__")
+        return one.__qualname__ if is_plain else f"{one.__module__}.{one.__qualname__}"
     if isinstance(one, str) and one:
         return one
     raise TypeError(f"Retry(on=[{one!r}]) takes exception types, or kinds such as 'timeout'")

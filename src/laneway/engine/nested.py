@@ -25,13 +25,24 @@ class Host(Protocol):
     """The engine, as far as nested runs need it."""
 
     @property
-    def start(self) -> Callable[..., Awaitable[RunHandle]]: ...
+    def start(self) -> Callable[..., Awaitable[RunHandle]]:
+        """Starts a run."""
+        ...
+
     @property
-    def retry(self) -> Callable[..., Awaitable[RunHandle]]: ...
+    def retry(self) -> Callable[..., Awaitable[RunHandle]]:
+        """Tries a failed run again."""
+        ...
+
     @property
-    def result(self) -> Callable[[str], Awaitable[RunResult]]: ...
+    def result(self) -> Callable[[str], Awaitable[RunResult]]:
+        """Gives a run as the store has it."""
+        ...
+
     @property
-    def cancel(self) -> Callable[[str], Awaitable[None]]: ...
+    def cancel(self) -> Callable[[str], Awaitable[None]]:
+        """Cancels a run."""
+        ...
 
     def is_stopping(self, run: str) -> bool:
         """Whether that run is being cancelled, rather than its engine closed."""

@@ -124,7 +124,7 @@ async def test_a_time_limit_on_the_task_stops_the_inner_run(engine: Engine) -> N
     async def endless() -> None:
         await asyncio.Event().wait()
 
-    with pytest.raises(RunFailed, match="time limit of 0.05 s"):
+    with pytest.raises(RunFailed, match=r"time limit of 0\.05 s"):
         await engine.run(Workflow("outer", [subworkflow(Workflow("inner", [endless]), timeout=0.05)]))
     assert (await engine.find(workflow="inner"))[0]["status"] == "cancelled"
 
