@@ -1,7 +1,7 @@
 """Translates SQL with sqlglot, a large pure-Python parser: a good fit for the interpreter lane."""
 
 import sqlglot  # type: ignore[import-not-found]  # vendored
-from sqlglot import exp
+from sqlglot import exp  # pyright: ignore[reportMissingImports]
 
 from laneway import Workflow, task
 
