@@ -27,6 +27,8 @@ _GATHER_SECONDS = 0.05
 """How long entries wait for others to be appended with."""
 _AT_ONCE = frozenset({"policy_violation", "package_refused", "settings_changed"})
 _LAST_TRIES = 3
+_MOST_WAITING = 100_000
+"""Entries kept while the log cannot be written; how many did not fit is an entry of its own later."""
 _SETTINGS = "settings.json"
 
 
@@ -46,12 +48,21 @@ class AuditTrail(Observer):
         self._log = AuditLog(folder, fsync=fsync)
         self._who = {"user": _user(), "pid": os.getpid(), "engine": engine}
         self._queue: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+        self._lost = 0
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="laneway-audit", daemon=True)
         self._thread.start()
 
     def note(self, what: str, **more: Any) -> None:
         """Append an entry. `more` is what the kind of entry adds: `run`, `task`, `package`, `decision` and so on."""
+        if self._queue.qsize() >= _MOST_WAITING:
+            self._lost += 1
+            if self._lost == 1:
+                log.error("the audit log takes no entries: %d wait to be written", _MOST_WAITING)
+            return
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            self.note("entries_lost", count=lost)
         self._queue.put({"at": time(), "who": self._who, "what": what, **more})
 
     def settings(self, now: Mapping[str, Any]) -> None:

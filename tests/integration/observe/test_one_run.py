@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from laneway import Engine, Workflow, aio
-from laneway.observe.audit import entries, verify
+from laneway.observe import _audit_trail
+from laneway.observe.audit import AuditLog, entries, verify
 from laneway.observe.traces import Traces
 
 READER = """
@@ -147,3 +149,36 @@ async def test_violations_cancellations_and_settings_are_audited(tmp_path: Path)
     assert what.index("cancel_asked") < what.index("run_cancelled")
     assert all({"user", "pid", "engine"} == one["who"].keys() for one in found)
     assert verify(folder).is_intact
+
+
+def test_entries_wait_while_the_log_cannot_be_written_and_those_that_do_not_fit_are_counted(
+    tmp_path: Path, monkeypatch: Any, caplog: Any
+) -> None:
+    monkeypatch.setattr(_audit_trail, "_MOST_WAITING", 3)
+    monkeypatch.setattr(_audit_trail, "_PAUSE_SECONDS", 0.01)
+    full, tried = threading.Event(), threading.Event()
+    append = AuditLog.append
+
+    def failing(log: AuditLog, batch: Any) -> Any:
+        tried.set()
+        if not full.is_set():
+            raise OSError(28, "No space left on device")
+        return append(log, batch)
+
+    monkeypatch.setattr(AuditLog, "append", failing)
+    trail = _audit_trail.AuditTrail(tmp_path, engine="e")
+    trail.note("policy_violation", number=0)
+    assert tried.wait(10)
+    for number in range(1, 6):
+        trail.note("policy_violation", number=number)
+    full.set()
+    while trail._queue.qsize():
+        threading.Event().wait(0.01)
+    trail.note("policy_violation", number=6)
+    trail.close()
+    found = list(entries(tmp_path))
+    assert [one.get("number") for one in found] == [0, 1, 2, 3, None, 6]
+    assert found[4]["what"] == "entries_lost"
+    assert found[4]["count"] == 2
+    assert verify(tmp_path).is_intact
+    assert "No space left on device" in caplog.text
