@@ -120,7 +120,7 @@ class Link:
 
     def is_outage(self, error: BaseException) -> bool:
         """Whether the server as a whole cannot be written right now, rather than one record being at fault."""
-        if isinstance(error, OSError | StoreUnavailable | _WAIT):
+        if isinstance(error, (OSError, StoreUnavailable, *_WAIT)):
             return True
         return isinstance(error, psycopg.OperationalError) and not isinstance(
             error, errors.ProgramLimitExceeded

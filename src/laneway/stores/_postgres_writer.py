@@ -100,11 +100,18 @@ class PostgresWriter:
             self._filled.clear()
             last = self._stopping
             batches = backlog + [one for one in waiting if isinstance(one, Batch)]
-            if self._doubt is not None and not await self._cleared():
-                self._refuse_submissions(batches)
-                backlog = batches
-            elif batches:
-                backlog = await self._write(batches)
+            try:
+                if self._doubt is not None and not await self._cleared():
+                    self._refuse_submissions(batches)
+                    backlog = batches
+                else:
+                    backlog = await self._write(batches) if batches else []
+            except Exception as error:
+                log.exception(
+                    "store %s: unexpected failure; nothing of this commit was written", self._link.url
+                )
+                _settle(batches, error, None)
+                backlog = []
             for one in waiting:
                 if isinstance(one, tuple):
                     await self._work(*one)

@@ -105,8 +105,14 @@ class Writer:
             waiting = self._waiting(patient=not backlog)
             going = None not in waiting
             batches = self._kept(backlog + [one for one in waiting if isinstance(one, Batch)])
-            if batches:
-                connection, backlog = self._write(connection, batches)
+            try:
+                connection, backlog = self._write(connection, batches) if batches else (connection, [])
+            except Exception as error:
+                log.exception(
+                    "store %s: unexpected failure; nothing of this commit was written", self._file.url
+                )
+                self._loop_call(_settle, batches, error, None)
+                backlog = []
             for one in waiting:
                 if isinstance(one, tuple):
                     connection = self._work(connection, *one)

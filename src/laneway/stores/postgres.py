@@ -93,9 +93,11 @@ class PostgresStore:
 
     async def _listen(self, engine: str, nudged: Callable[[], None], heard: asyncio.Future[None]) -> None:
         """Pass the server's notifications on. After a lost connection something may have been missed: look then too."""
+        told = False
         while True:
             try:
                 connection = await self._link.connect("listener")
+                told = False
                 async with connection:
                     await connection.execute(f"listen {channel(engine)}")
                     await connection.execute(f"listen {ALL}")
@@ -106,7 +108,9 @@ class PostgresStore:
                     async for _ in connection.notifies():
                         nudged()
             except (psycopg.Error, OSError, StoreUnavailable) as error:
-                log.warning("not listening to %s: %s", self.url, error)
+                if not told:
+                    log.warning("not listening to %s until it is back: %s", self.url, error)
+                told = True
             await asyncio.sleep(_PAUSE)
 
     async def _stop_listening(self) -> None:
