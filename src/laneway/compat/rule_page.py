@@ -80,6 +80,6 @@ def _section(rule: str) -> str:
     before, after = EXAMPLES[rule]
     return (
         f"## {rule}\n\n**{one.name}** ({one.severity}{', off by default' if rule in DEFAULT_OFF else ''}). "
-        f"{one.summary} {one.explanation}\n\nReported:\n\n```python\n{before.rstrip()}\n```\n\nPut right:\n\n"
-        f"```python\n{after.rstrip()}\n```\n"
+        f"{one.summary} {one.explanation}\n\nReported:\n\n```py\n{before.rstrip()}\n```\n\nPut right:\n\n"
+        f"```py\n{after.rstrip()}\n```\n"
     )
