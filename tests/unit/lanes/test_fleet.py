@@ -382,3 +382,17 @@ async def test_health_shows_what_runs_for_how_long_and_in_how_much_memory(
     assert 0.05 < worker["attempts"][0]["age"] < 2
     assert 5 < worker["memory_mib"] < 500
     await running
+
+
+async def test_worker_whose_own_loop_breaks_is_replaced(
+    bench: Bench, package: MakePackage, place: str
+) -> None:
+    unit = package("simple", SIMPLE, policy=FREE)
+    await bench.value(place, unit, "echo", data=1)
+    (worker,) = bench.fleet._pools[unit.key, place].workers
+    worker._numbers["simple:pid"] = 99  # the worker has never heard of this number
+    async with asyncio.timeout(10):
+        failure = await bench.failure(place, unit, "pid")
+    assert failure["kind"] == "lost_lane"
+    assert "KeyError" in failure["traceback"]
+    assert await bench.value(place, unit, "echo", data=2) == 2
