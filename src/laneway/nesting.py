@@ -18,6 +18,7 @@ class SubWorkflow:
         self.output = output
 
     def __call__(self, *_: Any, **__: Any) -> Any:
+        """Refuse: it is a task only inside a workflow."""
         raise TypeError(
             f"workflow {self.flow.name!r} runs as a task of a workflow; by itself: laneway.run(...)"
         )

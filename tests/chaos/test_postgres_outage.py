@@ -82,7 +82,8 @@ async def test_dropped_connections_are_made_again_and_lost_answers_looked_up(ser
             async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
                 while not over.is_set():
                     rows = await connection.execute(
-                        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'laneway writer'"
+                        "select pg_terminate_backend(pid) from pg_stat_activity"
+                        " where application_name = 'laneway writer'"
                     )
                     dropped += len(await rows.fetchall())
                     await asyncio.sleep(0.05)

@@ -9,7 +9,9 @@ class RunBusy(LanewayError):
     """A living engine drives the run."""
 
     code = "LW-ENGINE-010"
-    template = "run {run} is {status} and driven by an engine that lives. Cancel or pause it first, or wait for its end."
+    template = (
+        "run {run} is {status} and driven by an engine that lives. Cancel or pause it first, or wait for its end."
+    )
 
 
 class RunChanged(LanewayError):
