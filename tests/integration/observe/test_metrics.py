@@ -15,7 +15,7 @@ import pytest
 import watched
 from prometheus_client import CollectorRegistry
 
-from laneway import Backpressure, Engine, Workflow
+from laneway import Backpressure, Engine, Pool, Workflow
 from laneway.observe.metrics import exposition, serve
 
 type Samples = dict[tuple[Any, ...], float]
@@ -290,3 +290,16 @@ async def test_waiting_for_a_signal_retrying_by_hand_and_pausing_lose_no_count(s
     attempts = of(found, "laneway_attempts_total")
     assert attempts == {("lane=loop", "status=succeeded"): 2, ("lane=loop", "status=failed"): 3 + 3}
     assert found[("laneway_runs_live",)] == 0
+
+
+async def test_pools_show_what_they_have_and_what_is_held() -> None:
+    pool = Pool("gpu", slots=2)
+    engine = Engine("memory://", pools=[pool])
+    registry = engine.metrics
+    async with engine:
+        with pool.hold():
+            held = samples(registry)
+        free = samples(registry)
+    assert of(held, "laneway_pool_capacity") == {("pool=gpu",): 2}
+    assert of(held, "laneway_pool_used") == {("pool=gpu",): 1}
+    assert not of(free, "laneway_pool_used")
