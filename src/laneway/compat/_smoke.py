@@ -19,6 +19,13 @@ SMOKE: dict[str, str] = {
     "rapidfuzz": "import rapidfuzz.fuzz; assert rapidfuzz.fuzz.ratio('a', 'a') == 100",
     "setproctitle": "import setproctitle; setproctitle.getproctitle()",
     "simplejson": "import simplejson; assert simplejson.loads('[1]') == [1]",
+    # It replaces C functions of the whole process: what one interpreter sets must not be seen by the next.
+    "time-machine": (
+        "import os, time, time_machine\n"
+        "open('.now', 'w').close()\n"
+        "assert abs(time.time() - os.stat('.now').st_mtime) < 60, 'a time set in another interpreter is seen here'\n"
+        "time_machine.travel(0).start()"
+    ),
     "websockets": "from websockets.frames import Frame, Opcode; Frame(Opcode.TEXT, b'x').serialize(mask=True)",
     "xxhash": "import xxhash; assert xxhash.xxh64(b'x').hexdigest()",
 }

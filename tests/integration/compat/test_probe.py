@@ -78,7 +78,11 @@ def test_modules_that_export_their_slots_are_read(
 ) -> None:
     files = [(str(site / one.path), one.module) for one in found["exporting"].extensions]
     (read,) = read_extensions(files, where)
-    assert (read.initialisation, read.interpreters, read.gil) == ("multi-phase", "per-interpreter-gil", "not-used")
+    assert (read.initialisation, read.interpreters, read.gil) == (
+        "multi-phase",
+        "per-interpreter-gil",
+        "not-used",
+    )
     assert judge_interpreter(probe(found["exporting"], where)).status == "green"
 
 
