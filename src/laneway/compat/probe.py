@@ -13,7 +13,7 @@ from laneway.compat.distributions import Installed
 
 __all__ = ["PROBER", "Where", "probe", "probe_free_threaded", "read_extensions", "try_imports"]
 
-PROBER = 3
+PROBER = 4
 """Version of the prober: what it found is kept for as long as this number stands."""
 
 type Place = Literal["main", "isolated"]
