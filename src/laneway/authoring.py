@@ -314,7 +314,8 @@ def _retry(name: str, value: Any) -> dict[str, Any]:
         raise ValueError(f"Retry(jitter={value.jitter!r}) is a share from 0 to 1")
     if isinstance(value.on, str | type):
         raise TypeError("Retry(on=...) takes a list: on=[ConnectionError]")
-    named = tuple(_failure(one) for one in value.on)
+    kinds: Iterable[Any] = value.on
+    named = tuple(_failure(one) for one in kinds)
     return {"retries": value.attempts - 1, "backoff": tuple(waits), "retry_on": named}
 
 

@@ -118,14 +118,18 @@ def _one_of(setting: str, raw: Mapping[str, str], *allowed: str) -> str:
     )
 
 
+_DURABILITIES: tuple[Durability, ...] = ("commit", "fsync", "exit")
+
+
 def durability_from(setting: str, value: str) -> Durability:
     """One of the three durabilities.
 
     Raises:
         SettingInvalid: it is none of them.
     """
-    if value == "commit" or value == "fsync" or value == "exit":
-        return value
+    for one in _DURABILITIES:
+        if value == one:
+            return one
     raise SettingInvalid(
         setting=setting,
         value=value,

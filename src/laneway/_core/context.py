@@ -98,7 +98,7 @@ def resolve(
     for index in having:
         overruled |= ancestors[index]
     latest = [index for index in having if not overruled >> index & 1]
-    values = [patches[index][key] for index in latest]  # type: ignore[index]  # see above
+    values: list[bytes | None] = [(patches[index] or {})[key] for index in latest]
     if len(values) > 1:
         rule = merges.get(key)
         if rule is not None:
@@ -153,7 +153,10 @@ def combine(rule: str, values: Sequence[bytes]) -> bytes | None:
 
 
 def _concat(values: list[Any]) -> list[Any]:
-    return [item for value in values for item in (value if isinstance(value, list) else [value])]
+    result: list[Any] = []
+    for value in values:
+        result += value if isinstance(value, list) else [value]
+    return result
 
 
 def _union(values: list[Any]) -> dict[str, Any]:

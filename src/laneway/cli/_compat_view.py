@@ -33,7 +33,7 @@ def show_report(report: Report) -> None:
     told = [(f"{count} {status}  ", _STYLES[status]) for status, count in counts.items() if count]  # type: ignore[index]  # its keys are statuses
     console.print(
         Text.assemble(
-            *(told or ["no dependencies"]), (f"in {screen.seconds(report.seconds)}", "bright_black")
+            *(told or [("no dependencies ", "")]), (f"in {screen.seconds(report.seconds)}", "bright_black")
         )
     )
     for risk in report.risks:

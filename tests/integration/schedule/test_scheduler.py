@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
 from servers import PostgresServer, postgres_programs
 
 from laneway import Engine, Scheduler, Workflow, task
@@ -70,7 +71,7 @@ async def fresh_database(request: pytest.FixtureRequest) -> str:
     server: PostgresServer = request.getfixturevalue("server")
     name = f"schedule_{uuid4().hex}"
     async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
-        await connection.execute(f"create database {name}")
+        await connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
     return server.database(name)
 
 
