@@ -40,7 +40,8 @@ async def main(options: argparse.Namespace) -> None:
     async with engine:
         if points is not None:
             for name in ("loop", "thread"):
-                engine.lanes[name] = CrashingLane(engine.lanes[name], points)
+                lane: Any = CrashingLane(engine.lanes[name], points)
+                engine.lanes[name] = lane
             engine.listen(lambda _: points("told"))
         os.write(1, b"started\n")
 

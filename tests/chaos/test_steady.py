@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.chaos.crowd import FLOW
 
 from laneway import Engine
-from tests.chaos.crowd import FLOW
 
 STEPS = int(os.environ.get("STEADY_STEPS", "24000"))
 BATCH = 100

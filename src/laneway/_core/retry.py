@@ -1,5 +1,7 @@
 """Whether and when a failed attempt is tried again."""
 
+from typing import Any
+
 import msgspec
 
 from laneway._core.model import BACKOFF, TaskSpec
@@ -27,7 +29,6 @@ def is_tried_again(spec: TaskSpec, attempt: int, error: bytes) -> bool:
         return False
     if not spec.retry_on:
         return True
-    record = msgspec.json.decode(error, type=dict[str, object])
-    bases = record.get("bases")
-    names = {record.get("type"), record.get("kind"), *(bases if isinstance(bases, list) else ())}
+    record = msgspec.json.decode(error, type=dict[str, Any])
+    names: list[Any] = [record.get("type"), record.get("kind"), *record.get("bases", ())]
     return any(name in names for name in spec.retry_on)

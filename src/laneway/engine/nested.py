@@ -166,6 +166,7 @@ def _outcome_of(result: RunResult, inner: SubWorkflow, order: StepOrder) -> tupl
     }
     where = f" at task {error['task']!r}" if error.get("task") else ""
     message = f"inner run {result.id} of {inner.flow.name!r} failed{where}: {error.get('message', '')}"
-    kind: FailureKind = next((one for one in KINDS if one == error["kind"]), "other")
+    known: list[FailureKind] = [one for one in KINDS if one == error["kind"]]
+    kind: FailureKind = known[0] if known else "other"
     record = failure_record(kind, error.get("type", "Cancelled"), message, error.get("traceback", ""))
     return "failure", msgspec.json.encode(record)

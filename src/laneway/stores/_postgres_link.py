@@ -113,7 +113,7 @@ class Link:
         for name, text, floor in pending(self._changes, applied, oldest):
             for statement in text.split(";"):
                 if statement.strip():
-                    await connection.execute(statement)
+                    await connection.execute(statement.encode())
             await connection.execute("insert into migration values (%s, %s)", (name, time.time()))
             if floor is not None:
                 await connection.execute("update floor set number = %s", (floor,))

@@ -33,7 +33,7 @@ type Waiting = list[tuple[Submission, asyncio.Future[RunRecord]]]
 def record_of(row: Sequence[Any]) -> RunRecord:
     """A run from the columns that all statements select in one order."""
     parent = None if row[16] is None else Parent(row[16], row[17], row[18])
-    tags = {} if row[20] is None else row[20]
+    tags: dict[str, str] = {} if row[20] is None else row[20]
     return RunRecord._make((*row[:13], False, row[13], row[14], row[15], parent, row[19], tags))
 
 

@@ -143,7 +143,7 @@ def ask(sql: Statements, url: str, card: EngineCard, clock: Clock, asked: Wish) 
         driven = engine is not None and engine not in _gone(connection, sql, card, clock())
         if driven:
             connection.execute(sql["wish_write"], (run, asked.wish, asked.name, asked.value, now))
-            return "driven", [engine]
+            return "driven", [str(engine)]
         if asked.wish == "signal":
             connection.execute(sql["run_wake"], (run,))
         return "free", _others(connection, sql, card.id)

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from laneway._core.errors import StoreError, StoreFenced, StoreUnavailable
-from laneway._core.records import RunRecord, Submission
+from laneway._core.records import RunRecord, Submission, Transition
 from laneway.stores import _sqlite_rows as rows
 from laneway.stores._batch import Batch
 from laneway.stores._sqlite_errors import explained, is_outage
@@ -249,7 +249,7 @@ class Writer:
             connection, sql, self.engine, [one for batch in batches for one in batch.submissions]
         )
         transitions = [one for batch in batches for one in batch.transitions]
-        ends = []
+        ends: list[Transition] = []
         for one in transitions:
             if one.reopening is not None:
                 rows.reopen(connection, sql, self.engine, one)

@@ -99,8 +99,8 @@ class PostgresStore:
                 connection = await self._link.connect("listener")
                 told = False
                 async with connection:
-                    await connection.execute(f"listen {channel(engine)}")
-                    await connection.execute(f"listen {ALL}")
+                    await connection.execute(f"listen {channel(engine)}".encode())
+                    await connection.execute(f"listen {ALL}".encode())
                     if heard.done():
                         nudged()
                     else:

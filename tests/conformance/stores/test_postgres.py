@@ -43,6 +43,6 @@ class TestPostgresStore(StoreSuite):
     async def site(self, server: PostgresServer) -> AsyncIterator[PostgresSite]:
         name = f"test_{uuid4().hex}"
         async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
-            await connection.execute(f"create database {name}")
+            await connection.execute(f"create database {name}".encode())
             yield PostgresSite(server.database(name))
-            await connection.execute(f"drop database {name} with (force)")
+            await connection.execute(f"drop database {name} with (force)".encode())

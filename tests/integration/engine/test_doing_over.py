@@ -217,7 +217,7 @@ async def test_a_run_does_not_go_on_with_changed_code_unless_it_is_told_to(tmp_p
         with pytest.raises(RunChanged, match="task 'waits' changed") as caught:
             await engine.resume(handle.id, new())
         assert "--force" in str(caught.value)
-        assert caught.value.tasks == ["waits"]
+        assert caught.value.fields["tasks"] == ["waits"]
         with pytest.raises(RunChanged):
             await engine.run(new(), key="k")
         result = await (await engine.resume(handle.id, new(), force=True)).result()

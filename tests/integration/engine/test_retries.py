@@ -54,7 +54,8 @@ async def test_only_the_named_failures_are_tried_again(
 async def test_the_type_is_known_on_another_lane_too(engine: Engine) -> None:
     @task(lane="thread", retry=Retry(attempts=2, on=[LookupError], **QUICK))
     def missing() -> Any:
-        return {}["x"]
+        nothing: dict[str, int] = {}
+        return nothing["x"]
 
     with pytest.raises(RunFailed) as caught:
         await engine.run(Workflow("missing", [missing]))
@@ -89,18 +90,23 @@ async def test_a_retry_survives_a_restart_and_keeps_its_count(tmp_path: Path) ->
         assert [one.number for one in result.steps[0].attempts] == [1, 2]
 
 
+RETRY: Any = Retry
+TASK: Any = task
+"""Called as a program without types may call them."""
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Retry(attemps=3), "attemps"),  # type: ignore[call-arg]  # the mistake that is shown
-        (lambda: task(retry=3), "takes a Retry"),
-        (lambda: task(retry=Retry(attempts=0)), "at least 1"),
-        (lambda: task(retry=Retry(backoff=-1)), "backoff"),
-        (lambda: task(retry=Retry(jitter=2)), "share from 0 to 1"),
-        (lambda: task(retry=Retry(on=ValueError)), "takes a list"),
-        (lambda: task(retry=Retry(on=[3])), "exception types"),
-        (lambda: task(retries=1, retry=Retry()), "not both"),
-        (lambda: task(retrys=1), "did you mean"),
+        (lambda: RETRY(attemps=3), "attemps"),
+        (lambda: TASK(retry=3), "takes a Retry"),
+        (lambda: TASK(retry=RETRY(attempts=0)), "at least 1"),
+        (lambda: TASK(retry=RETRY(backoff=-1)), "backoff"),
+        (lambda: TASK(retry=RETRY(jitter=2)), "share from 0 to 1"),
+        (lambda: TASK(retry=RETRY(on=ValueError)), "takes a list"),
+        (lambda: TASK(retry=RETRY(on=[3])), "exception types"),
+        (lambda: TASK(retries=1, retry=RETRY()), "not both"),
+        (lambda: TASK(retrys=1), "did you mean"),
     ],
 )
 def test_options_that_cannot_be_are_refused_by_name(make: Any, message: str) -> None:

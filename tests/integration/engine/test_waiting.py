@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from laneway import Engine, RunFailed, Workflow, defer, sleep_until, task, wait_for_signal
+from laneway import Engine, RunFailed, RunHandle, Workflow, defer, sleep_until, task, wait_for_signal
 from laneway._core.errors import JsonInvalid
 
 
@@ -227,6 +227,7 @@ async def test_ten_thousand_suspended_runs_cost_nothing_while_idle(tmp_path: Pat
     import resource
 
     async with engine_on(tmp_path) as engine:
+        handles: list[RunHandle] = []
         for _ in range(20):
             handles = await asyncio.gather(*[engine.start(SIGNALLED) for _ in range(500)])
             await asyncio.gather(*[one.result() for one in handles])
