@@ -150,7 +150,7 @@ class Driver:
         self._waits.signalled(name, value)
 
     async def shut_down(self, grace: float) -> None:
-        """Let running steps finish within `grace` seconds and commit, then stop them. The run can be resumed."""
+        """Let running steps finish within `grace` seconds and commit, then stop them."""
         self.stopping = self.stopping or "shutdown"
         if self._tasks and grace > 0:
             await asyncio.wait(list(self._tasks), timeout=grace)
@@ -252,11 +252,12 @@ class Driver:
 
     def _enqueue(self, index: int, item: int, value: bytes | None) -> None:
         row = self.state.rows.get((self.plan.names[index], item)) if self.state.rows else None
-        waiting = None if row is None else recalled(row)
-        if row is not None and row.status == "waiting" and not (waiting is not None and waiting.child):
-            self._waits.add(index, item, value, row.due, waiting)
-        else:
-            self._ready.append((index, item, value))
+        if row is not None and row.status == "waiting":
+            waiting = recalled(row)
+            if waiting is None or not waiting.child:
+                self._waits.add(index, item, value, row.due, waiting)
+                return
+        self._ready.append((index, item, value))
 
     # ---- steps that wait
 
