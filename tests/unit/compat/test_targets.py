@@ -139,6 +139,8 @@ def test_what_is_no_target_is_explained(
         ("pkg/data-file.so", None),
     ],
 )
-def test_native_files_are_modules_of_any_interpreter_or_plain_libraries(path: str, module: str | None) -> None:
+def test_native_files_are_modules_of_any_interpreter_or_plain_libraries(
+    path: str, module: str | None
+) -> None:
     assert is_native(path)
     assert module_of(path) == module
