@@ -15,7 +15,6 @@ from laneway._core.model import TaskSpec
 from laneway._core.records import Parent
 from laneway.assembly import Assembly
 from laneway.authoring import Workflow
-from laneway.compat.gate import UnitLike
 from laneway.controls import Controls, encoded_context
 from laneway.engine.dispatch import Driver
 from laneway.engine.handle import RunHandle
@@ -29,8 +28,8 @@ from laneway.engine.traffic import Traffic
 from laneway.lanes._fleet import Fleet
 from laneway.observation import Observation
 from laneway.ports import EngineCard, Lane, Observer, Store, Unit
-from laneway.registry import lane_factories, store_from
-from laneway.settings import durability_from, settings_from
+from laneway.registry import lane_factories, store_of
+from laneway.settings import durability_from, moment_of, settings_from
 from laneway.stores._processes import here, is_gone
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ class Engine(Controls):
         self.durability = durability_from(
             "durability", settings.durability if durability is None else durability
         )
-        self.store = _store_of(store, self.durability)
+        self.store = store_of(store, self.durability)
         self._lease = lease
         self._workflows = tuple(workflows)
         self._code: dict[str, Runnable] = {}
@@ -249,7 +248,7 @@ class Engine(Controls):
             deferred=chosen == "exit",
             tags={**(tags or {}), **about},
             priority=priority,
-            deadline=_moment(deadline, around.now()),
+            deadline=moment_of(deadline, around.now()),
             parent=parent,
         )
         if not record.is_new:
@@ -375,42 +374,11 @@ class Engine(Controls):
     def _known(self, workflow: str) -> Runnable | None:
         return self._code.get(workflow)
 
-    def _native_refusal(self, spec: TaskSpec, unit: Unit) -> str | None:
-        """Why the unit's native modules keep a task that would take the interpreter lane off it, or None."""
-        would_take_it = spec.lane == "interpreter" or (spec.lane == "auto" and spec.cpu)
-        if not would_take_it or self.fleet.no_interpreters:
-            return None
-        found = self._gate.look(UnitLike(unit.key, unit.kind, unit.entry, unit.paths))
-        return found.refusal(strictly=spec.lane == "auto")
-
     def _open(self) -> tuple[Runs, Surroundings]:
         if self._runs is None or self._around is None:
             raise EngineClosed()
         return self._runs, self._around
 
 
-def _moment(deadline: datetime | timedelta | float | None, now: float) -> float | None:
-    """A deadline in seconds since the epoch."""
-    if deadline is None:
-        return None
-    if isinstance(deadline, datetime):
-        if deadline.tzinfo is None:
-            raise SettingInvalid(
-                setting="deadline",
-                value=deadline,
-                reason="it has no time zone",
-                advice="Use datetime.now(UTC) + ...",
-            )
-        return deadline.timestamp()
-    return now + (deadline.total_seconds() if isinstance(deadline, timedelta) else float(deadline))
-
-
 def _text(run: bytes) -> str:
     return str(UUID(bytes=run))
-
-
-def _store_of(store: Any, durability: str) -> Store:
-    if hasattr(store, "submit"):
-        made: Store = store
-        return made
-    return store_from(store, durability=durability)

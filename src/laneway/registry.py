@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from laneway._core.errors import LaneError, SettingInvalid, StoreError
 from laneway.ports import Lane, Store
 
-__all__ = ["lane_factories", "store_from"]
+__all__ = ["lane_factories", "store_from", "store_of"]
 
 _LANES = "laneway.lanes"
 _STORES = "laneway.stores"
@@ -29,9 +29,7 @@ class StoreDriverMissing(StoreError):
     """The store needs a driver that is not installed."""
 
     code = "LW-STORE-007"
-    template = (
-        "store {scheme!r} needs a driver that is not installed ({reason}). Install it: pip install 'laneway[{extra}]'"
-    )
+    template = "store {scheme!r} needs a driver that is not installed ({reason}): pip install 'laneway[{extra}]'"
 
 
 def lane_factories() -> dict[str, Callable[..., Lane]]:
@@ -102,3 +100,11 @@ def _sqlite_path(url: str) -> str:
             advice=f"Did you mean sqlite:///{(parts.netloc + parts.path).lstrip('/') or 'laneway.db'}?",
         )
     return path[1:]
+
+
+def store_of(store: Any, durability: str) -> Store:
+    """A store from its URL; an object that is a store already passes as it is."""
+    if hasattr(store, "submit"):
+        made: Store = store
+        return made
+    return store_from(store, durability=durability)

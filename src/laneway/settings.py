@@ -3,11 +3,12 @@
 import os
 import tempfile
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from laneway._core.errors import SettingInvalid
 
-__all__ = ["SETTINGS", "Setting", "Settings", "runtime_folder", "settings_from"]
+__all__ = ["SETTINGS", "Setting", "Settings", "moment_of", "runtime_folder", "settings_from"]
 
 type Durability = Literal["commit", "fsync", "exit"]
 type LogLines = Literal["console", "json"]
@@ -179,3 +180,19 @@ def _level(value: str) -> str:
         reason="there is no such level",
         advice="Use debug, info, warning or error.",
     )
+
+
+def moment_of(deadline: datetime | timedelta | float | None, now: float) -> float | None:
+    """A deadline in seconds since the epoch."""
+    if deadline is None:
+        return None
+    if isinstance(deadline, datetime):
+        if deadline.tzinfo is None:
+            raise SettingInvalid(
+                setting="deadline",
+                value=deadline,
+                reason="it has no time zone",
+                advice="Use datetime.now(UTC) + ...",
+            )
+        return deadline.timestamp()
+    return now + (deadline.total_seconds() if isinstance(deadline, timedelta) else float(deadline))

@@ -259,8 +259,6 @@ class Driver:
                 return
         self._ready.append((index, item, value))
 
-    # ---- steps that wait
-
     def _wake_step(self, index: int, item: int, outcome: tuple[str, bytes] | None) -> None:
         """End a waiting step with that outcome, or give it to its lane again."""
         wait = None if self.stopping else self._waits.take(index, item)
@@ -327,8 +325,6 @@ class Driver:
         """A task's metadata and lane, for people."""
         index = self.plan.names.index(task)
         return self._attempts.metadata(index)[1], self._attempts.lane(index)
-
-    # ---- one attempt
 
     async def _attempt(self, index: int, item: int, value: bytes | None) -> None:
         try:

@@ -11,7 +11,7 @@ from laneway.lanes._flight import Flight
 from laneway.lanes._losses import lost, next_suspect
 from laneway.lanes._reach import limited
 from laneway.lanes._starting import start_worker
-from laneway.lanes._stopping import Ladder, stop, timed_out
+from laneway.lanes._stopping import stop, timed_out
 from laneway.lanes._worker import Worker
 from laneway.ports import Outcome, StepOrder, Unit
 
@@ -385,14 +385,8 @@ class Pool:
     @property
     def busy(self) -> bool:
         """True while something waits or runs."""
-        return bool(self.waiting or self.suspects) or any(
-            worker.flights or worker.by_number for worker in self.workers
-        )
-
-    @property
-    def ladder(self) -> Ladder:
-        """How patient each rung is."""
-        return self.fleet.ladder
+        at_work = any(worker.flights or worker.by_number for worker in self.workers)
+        return at_work or bool(self.waiting or self.suspects)
 
     def close_idle(self, before: float) -> bool:
         """Close workers that have been idle since `before`; True when idle ones are left."""

@@ -36,7 +36,9 @@ def stop(pool: Pool, flight: Flight) -> None:
     worker.tell(frames.ASK, flight.number)
     order = flight.order
     patience = (
-        pool.ladder.ask_coroutine if order is not None and order.task.is_async else pool.ladder.ask_function
+        pool.fleet.ladder.ask_coroutine
+        if order is not None and order.task.is_async
+        else pool.fleet.ladder.ask_function
     )
     flight.timer = pool.loop.call_later(patience, _interrupt, pool, flight)
 
@@ -50,7 +52,7 @@ def _interrupt(pool: Pool, flight: Flight) -> None:
         return
     flight.rung = "interrupt"
     worker.tell(frames.INTERRUPT, flight.number)
-    flight.timer = pool.loop.call_later(pool.ladder.interrupt, _isolate, pool, flight)
+    flight.timer = pool.loop.call_later(pool.fleet.ladder.interrupt, _isolate, pool, flight)
 
 
 def _isolate(pool: Pool, flight: Flight) -> None:
@@ -69,7 +71,7 @@ def _isolate(pool: Pool, flight: Flight) -> None:
             sibling.tell(frames.DRAIN)
             waits = True
     host.dump(worker.name)
-    flight.timer = pool.loop.call_later(pool.ladder.drain if waits else 0.02, host.kill, flight)
+    flight.timer = pool.loop.call_later(pool.fleet.ladder.drain if waits else 0.02, host.kill, flight)
 
 
 def timed_out(task: str, limit: float | None, rung: str, stack: str = "") -> bytes:
