@@ -44,17 +44,19 @@ A comment silences a line, `# laneway: ignore[FT203]` or by name, `# laneway: ig
 ## How often they are right
 
 All FT findings in Django 6.1.3, SymPy 1.14, Twisted 26.10, ansible-core 2.21.5, Celery 5.7 and Salt 3008.5 (5,016
-files) were judged by one reader, mostly from the finding and its line, without tracing every caller; of FT205, FT206,
-FT208 and the PY rules also those in some 200 other distributions, of rules with more than 13 findings there 13 drawn at
-random. The samples are small: take the figures as rough. An FT finding is right if what it says is true and nothing in the
-project keeps two threads from being there at once: no lock further up, no import lock, no rule that one thread only
-calls it. A PY finding is right if the code fails, warns or changes its meaning on the version named once it is reached.
+files) were judged by one reader, mostly from the finding and its line, without tracing every caller; of FT205,
+FT206, FT208 and the PY rules also those in some 200 other distributions, of rules with more than 13 findings there
+13 drawn at random. The samples are small: take the figures as rough. An FT finding is right if what it says is true
+and nothing in the project keeps two threads from being there at once: no lock further up, no import lock, no rule
+that one thread only calls it. A PY finding is right if the code fails, warns or changes its meaning on the version
+named once it is reached.
 
-Rules that are right less than four times in five are off by default; with fewer than five findings there is too little
-to say, and a rule stays on. What was wrong in the sample and could be told apart by the code was corrected, and does
-not count; the sample was not drawn anew afterwards: names that Twisted's test cases define themselves (26), ways for old versions behind `and`, behind `if`
-expressions and behind imports that may fail (4), annotations of local variables (1), a table that was nested too deeply
-(1). setuptools is not counted: its 122 uses of `distutils` are of the one it brings.
+Rules that are right less than four times in five are off by default; with fewer than five findings there is too
+little to say, and a rule stays on. What was wrong in the sample and could be told apart by the code was corrected,
+and does not count; the sample was not drawn anew afterwards: names that Twisted's test cases define themselves
+(26), ways for old versions behind `and`, behind `if` expressions and behind imports that may fail (4), annotations
+of local variables (1), a table that was nested too deeply (1). setuptools is not counted: its 122 uses of
+`distutils` are of the one it brings.
 
 | rule | right | of | | default |
 |---|---|---|---|---|
