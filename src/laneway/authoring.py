@@ -305,7 +305,7 @@ def _retry(name: str, value: Any) -> dict[str, Any]:
         )
     if _whole("retry", value.attempts) < 1:
         raise ValueError("Retry(attempts=...) counts the first attempt too: it is at least 1")
-    waits = []
+    waits: list[float] = []
     for option, number in zip(("backoff", "factor", "cap", "jitter"), value[1:5], strict=True):
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < float("inf"):
             raise ValueError(f"Retry({option}={number!r}) must be a number from 0 on")
@@ -314,8 +314,7 @@ def _retry(name: str, value: Any) -> dict[str, Any]:
         raise ValueError(f"Retry(jitter={value.jitter!r}) is a share from 0 to 1")
     if isinstance(value.on, str | type):
         raise TypeError("Retry(on=...) takes a list: on=[ConnectionError]")
-    kinds: Iterable[Any] = value.on
-    named = tuple(_failure(one) for one in kinds)
+    named = tuple(_failure(one) for one in value.on)
     return {"retries": value.attempts - 1, "backoff": tuple(waits), "retry_on": named}
 
 

@@ -274,7 +274,9 @@ class Store(Protocol):
         """
         ...
 
-    async def keep(self, kind: str, name: str, body: bytes | None, *, version: int | None = None) -> int | None:
+    async def keep(
+        self, kind: str, name: str, body: bytes | None, *, version: int | None = None
+    ) -> int | None:
         """Write a document, or remove it (`body` None), if it still has that version (None: whatever it has; 0: new).
 
         Returns the new version (0 after removal), or None if somebody changed it first: nothing was written then.

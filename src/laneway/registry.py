@@ -29,7 +29,9 @@ class StoreDriverMissing(StoreError):
     """The store needs a driver that is not installed."""
 
     code = "LW-STORE-007"
-    template = "store {scheme!r} needs a driver that is not installed ({reason}): pip install 'laneway[{extra}]'"
+    template = (
+        "store {scheme!r} needs a driver that is not installed ({reason}): pip install 'laneway[{extra}]'"
+    )
 
 
 def lane_factories() -> dict[str, Callable[..., Lane]]:

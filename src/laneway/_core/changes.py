@@ -106,7 +106,9 @@ class Change:
             self._noted(row, None)
         for key, row in self.state.rows.items():
             if row.status == "waiting":
-                self.state.rows[key] = ended = row._replace(status="cancelled", due=None, patch=None, error=STOPPED)
+                self.state.rows[key] = ended = row._replace(
+                    status="cancelled", due=None, patch=None, error=STOPPED
+                )
                 self.steps.append(ended)
         for index, name in enumerate(self.state.plan.names):
             known = self.state.rows.get((name, NO_ITEM))

@@ -265,7 +265,8 @@ class StoreFenced(StoreError):
 
     code = "LW-STORE-004"
     template = (
-        "engine {engine} lost its lease on store {store}; its runs belong to another engine now. Nothing was written."
+        "engine {engine} lost its lease on store {store}; its runs belong to another engine now. "
+        "Nothing was written."
     )
 
 

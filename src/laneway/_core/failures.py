@@ -99,7 +99,9 @@ def failure_of(error: BaseException) -> Failure:
     budget = [_MAX_RELATED]
     try:
         record = _described(error, budget, set())
-        bases = [_type_name(one) for one in type(error).__mro__[1:-1] if one not in (Exception, BaseException)]
+        bases = [
+            _type_name(one) for one in type(error).__mro__[1:-1] if one not in (Exception, BaseException)
+        ]
         if bases:
             record["bases"] = bases
         record["traceback"] = _guarded(lambda: _formatted(error, chain=True), "")

@@ -52,7 +52,9 @@ COMMANDS = {
         "Look",
     ),
     "schedule": _Entry(
-        "laneway.cli.schedule:schedule_group", "Run workflows at set times: add, list, pause, backfill.", "Start"
+        "laneway.cli.schedule:schedule_group",
+        "Run workflows at set times: add, list, pause, backfill.",
+        "Start",
     ),
     "completion": _Entry(
         "laneway.cli.completion:completion", "Print the completion script for a shell.", "Set up"

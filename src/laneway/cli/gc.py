@@ -20,7 +20,10 @@ _KEPT_FREE_BYTES = 4 * 1024 * 1024
 
 @click.command()
 @click.option(
-    "--older-than", required=True, metavar="AGE", help="Age since the run's end: a number with s, m, h, d or w, as 30d."
+    "--older-than",
+    required=True,
+    metavar="AGE",
+    help="Age since the run's end: a number with s, m, h, d or w, as 30d.",
 )
 @click.option("--dry-run", is_flag=True, help="Only show what the store holds.")
 @store_option
@@ -75,6 +78,9 @@ def seconds_from(age: str) -> float:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", age.strip().lower())
     if found is None:
         raise SettingInvalid(
-            setting="--older-than", value=age, reason="it is no age", advice="Use a number with s, m, h, d or w: 30d."
+            setting="--older-than",
+            value=age,
+            reason="it is no age",
+            advice="Use a number with s, m, h, d or w: 30d.",
         )
     return float(found[1]) * _UNITS[found[2]]

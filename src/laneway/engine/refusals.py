@@ -10,7 +10,8 @@ class RunBusy(LanewayError):
 
     code = "LW-ENGINE-010"
     template = (
-        "run {run} is {status} and driven by an engine that lives. Cancel or pause it first, or wait for its end."
+        "run {run} is {status} and driven by an engine that lives. "
+        "Cancel or pause it first, or wait for its end."
     )
 
 

@@ -57,12 +57,16 @@ class Surroundings:
         # What is told of every step goes only to those who want it: most watch one end of an attempt.
         self._observers = observers
         self.on_attempt = tuple(
-            one.attempt_started for one in observers if type(one).attempt_started is not Observer.attempt_started
+            one.attempt_started
+            for one in observers
+            if type(one).attempt_started is not Observer.attempt_started
         )
         self.on_outcome = tuple(
             one.attempt_ended for one in observers if type(one).attempt_ended is not Observer.attempt_ended
         )
-        self.on_commit = tuple(one.committed for one in observers if type(one).committed is not Observer.committed)
+        self.on_commit = tuple(
+            one.committed for one in observers if type(one).committed is not Observer.committed
+        )
 
     def tell(self, events: Sequence[EventRow]) -> None:
         """Pass committed events to all who listen. A listener that fails is reported and kept apart."""

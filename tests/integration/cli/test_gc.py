@@ -46,7 +46,13 @@ async def test_old_runs_go_and_the_file_shrinks(tmp_path: Path) -> None:
 
 
 def test_an_age_that_is_none_is_refused_with_an_example(tmp_path: Path) -> None:
-    assert [seconds_from(age) for age in ("90s", "15m", "2h", "1.5d", "2w")] == [90, 900, 7200, 129_600, 1_209_600]
+    assert [seconds_from(age) for age in ("90s", "15m", "2h", "1.5d", "2w")] == [
+        90,
+        900,
+        7200,
+        129_600,
+        1_209_600,
+    ]
     with pytest.raises(SettingInvalid, match="30d"):
         seconds_from("a month")
     refused = _gc(f"sqlite:///{tmp_path}/none.db", "--older-than", "1d")

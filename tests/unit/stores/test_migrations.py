@@ -86,16 +86,26 @@ async def test_older_release_is_refused_after_the_second_half(tmp_path: Path) ->
     path = tmp_path / "store.db"
     await first_half(path)
     upgraded(path, NEXT)
-    with pytest.raises(StoreSchemaNewer, match=f"schema {NEXT.number}, this Laneway knows schemas up to {TODAY}"):
+    with pytest.raises(
+        StoreSchemaNewer, match=f"schema {NEXT.number}, this Laneway knows schemas up to {TODAY}"
+    ):
         async with opened(release(path)):
             pass
 
 
 def test_halves_are_applied_in_order_and_stop_at_an_older_engine() -> None:
     known = [Migration(1, "a"), Migration(2, "b", "c"), Migration(3, "d")]
-    assert [one[0] for one in pending(known, set(), None)] == ["0001.first", "0002.first", "0002.second", "0003.first"]
+    assert [one[0] for one in pending(known, set(), None)] == [
+        "0001.first",
+        "0002.first",
+        "0002.second",
+        "0003.first",
+    ]
     assert [one[0] for one in pending(known, {"0001.first"}, 1)] == ["0002.first"]
-    assert [one[0] for one in pending(known, {"0001.first", "0002.first"}, 2)] == ["0002.second", "0003.first"]
+    assert [one[0] for one in pending(known, {"0001.first", "0002.first"}, 2)] == [
+        "0002.second",
+        "0003.first",
+    ]
     assert pending(known, {"0001.first", "0002.first", "0002.second", "0003.first"}, 3) == []
 
 
