@@ -1,1 +1,14 @@
 """What every test may use. Fixtures live beside the tests that need them; only what all share belongs here."""
+
+import signal
+import threading
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the programs that tests start, also when the tests themselves were started in the background.
+
+    A shell starts background jobs with SIGINT ignored, and ignored signals are inherited by every child.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -66,7 +66,7 @@ async def _scheduler(store: str | None) -> AsyncIterator[Scheduler]:
 def schedule_group() -> None:
     """Recurring jobs: workflows that start by themselves when they are due.
 
-    Jobs are kept in the store. Whatever engine of the store has a scheduler runs them: `laneway serve`,
+    Jobs are kept in the store. Whatever engine of the store has a scheduler runs them:
     `laneway schedule start`, or a program of yours.
     """
 

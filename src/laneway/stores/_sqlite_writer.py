@@ -218,7 +218,9 @@ class Writer:
         singles = [single for batch in batches for single in batch.split()]
         if len(singles) == 1:
             refusal = self._refusal(singles[0], error)
-            self._loop_call(_settle, [singles[0]], refusal, None)
+            # The loop gets the list itself: `_lose` leaves the batch without it, at once.
+            self._loop_call(_refuse, singles[0].submissions, refusal)
+            self._loop_call(singles[0].tell, refusal)
             self._lose(singles[0], refusal)
             return connection, []
         left: list[Batch] = []
