@@ -11,7 +11,7 @@ from laneway.lanes._flight import Flight
 from laneway.lanes._losses import lost, next_suspect
 from laneway.lanes._reach import limited
 from laneway.lanes._starting import start_worker
-from laneway.lanes._stopping import stop, timed_out
+from laneway.lanes._stopping import stop, timed_out, traceback_in
 from laneway.lanes._worker import Worker
 from laneway.ports import Outcome, StepOrder, Unit
 
@@ -27,6 +27,7 @@ _FLOOR_SECONDS = 0.000016
 _REAP_SECONDS = 0.25
 """How long after a worker's pipe closed its host may take to be seen dead."""
 _KINDS: Any = {**frames.KINDS, frames.DESCRIBED: "value"}
+_FAILED = ("failure", "stopped")
 
 
 class Pool:
@@ -297,29 +298,15 @@ class Pool:
         output: str,
         refusals: tuple[str, ...],
     ) -> Outcome:
+        said: Any = _KINDS[kind]
+        if (
+            flight.rung == "kill"
+        ):  # the signal that asks for the stack woke it, so that it ended by itself after all
+            flight.rung = "interrupt"
         if flight.expired and flight.order is not None:
-            return Outcome(
-                "failure",
-                timed_out(flight.order.task.id, flight.limit, flight.rung),
-                started,
-                duration,
-                flight.lane,
-                worker.name,
-                flight.rung,
-                output,
-                refusals,
-            )
-        return Outcome(
-            _KINDS[kind],
-            body,
-            started,
-            duration,
-            flight.lane,
-            worker.name,
-            flight.rung,
-            output,
-            refusals,
-        )
+            stack = traceback_in(body) if said in _FAILED else ""
+            said, body = "failure", timed_out(flight.order.task.id, flight.limit, flight.rung, stack)
+        return Outcome(said, body, started, duration, flight.lane, worker.name, flight.rung, output, refusals)
 
     def settle(self, flight: Flight, outcome: Outcome) -> None:
         """Give the flight its outcome."""

@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from laneway._core.failures import failure_record
 from laneway.lanes import _frames as frames
-from laneway.lanes._codec import failure_body
+from laneway.lanes._codec import decode, failure_body
 from laneway.lanes._flight import Flight
 from laneway.lanes._worker import Worker
 
 if TYPE_CHECKING:
     from laneway.lanes._pool import Pool
 
-__all__ = ["Ladder", "stop", "timed_out"]
+__all__ = ["Ladder", "stop", "timed_out", "traceback_in"]
 
 
 class Ladder(NamedTuple):
@@ -72,6 +72,11 @@ def _isolate(pool: Pool, flight: Flight) -> None:
             waits = True
     host.dump(worker.name)
     flight.timer = pool.loop.call_later(pool.fleet.ladder.drain if waits else 0.02, host.kill, flight)
+
+
+def traceback_in(body: bytes) -> str:
+    """Where the code was when it gave up, from the failure that it answered with."""
+    return str(decode(body).get("traceback", ""))
 
 
 def timed_out(task: str, limit: float | None, rung: str, stack: str = "") -> bytes:

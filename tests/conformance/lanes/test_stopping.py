@@ -29,6 +29,8 @@ ISOLATED = {
     "deadlocked": "kill",
     "stubborn_child": "kill",
 }
+OVER_BY_FORCE = ("interrupt", "kill")
+"""What waits in a system call may still be woken by the signal that asks for its stack, on Python 3.15 and later."""
 ON_THREADS = {
     "cooperative": "ask",
     "endless_loop": "quarantine",
@@ -58,7 +60,7 @@ async def test_attempt_is_over_soon_after_its_limit_whatever_it_does(lane: Lane,
     spent = time.monotonic() - begun
     assert is_time_out(outcome), outcome
     assert spent < ENDED_WITHIN, spent
-    if outcome.stopped_by == "kill":
+    if ISOLATED[case] == "kill":
         assert f"in {case}" in json.loads(outcome.body)["traceback"]
     rungs = ["ask", "interrupt", "kill"]
     assert rungs.index(outcome.stopped_by) <= rungs.index(ISOLATED[case]), outcome.stopped_by
@@ -74,7 +76,7 @@ async def test_siblings_of_a_killed_worker_lose_nothing(lane: Lane) -> None:
     ]
     outcomes = await asyncio.gather(*others)
     assert [outcome.body for outcome in outcomes] == [b'"ran through"'] * 6
-    assert (await stuck).stopped_by == "kill"
+    assert (await stuck).stopped_by in OVER_BY_FORCE
 
 
 async def test_program_stays_responsive_while_an_attempt_is_killed(lane: Lane) -> None:
@@ -97,7 +99,7 @@ async def test_cancelling_ends_a_stuck_attempt_and_says_how(lane: Lane) -> None:
     with pytest.raises(asyncio.CancelledError) as caught:
         await running
     assert time.monotonic() - begun < 3
-    assert caught.value.stopped_by == "kill"  # type: ignore[attr-defined]  # added by the lane
+    assert caught.value.stopped_by in OVER_BY_FORCE  # type: ignore[attr-defined]  # added by the lane
 
 
 @pytest.mark.parametrize("case", list(ON_THREADS))
