@@ -1,12 +1,13 @@
 """What the memory stores of one process that belong together share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from laneway._core.events import EventRow
 from laneway._core.records import RunRecord, Signal, StepRow, Wish
 from laneway.ports import EngineCard
+from laneway.stores._rows import first_id, run_id
 
-__all__ = ["Records"]
+__all__ = ["Records", "matches"]
 
 
 class Records:
@@ -23,3 +24,27 @@ class Records:
         self.wishes: dict[tuple[bytes, str, str], Wish] = {}
         self.engines: dict[str, tuple[EngineCard, float, Callable[[], None] | None]] = {}
         self.documents: dict[tuple[str, str], tuple[int, bytes]] = {}
+
+
+def matches(
+    one: RunRecord,
+    *,
+    tags: Mapping[str, str] | None = None,
+    parent: str | None = None,
+    before: str | None = None,
+    since: float | None = None,
+    search: str | None = None,
+) -> bool:
+    """Whether a run is what the question `runs` asks for, as far as that is not a plain comparison."""
+    return (
+        (parent is None or (one.parent is not None and one.parent.run == run_id(parent)))
+        and (before is None or one.run < run_id(before))
+        and (since is None or one.run >= first_id(since))
+        and all(one.tags.get(name) == value for name, value in (tags or {}).items())
+        and (search is None or any(search.casefold() in text.casefold() for text in _texts(one)))
+    )
+
+
+def _texts(one: RunRecord) -> list[str]:
+    encoded = [one.context.decode(), "" if one.error is None else one.error.decode()]
+    return [one.workflow, one.key or "", *one.tags, *one.tags.values(), *encoded]

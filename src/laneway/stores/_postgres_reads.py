@@ -11,7 +11,15 @@ from laneway.ports import EngineCard
 from laneway.stores._postgres_link import Connection
 from laneway.stores._postgres_rows import record_of, signal_of, step_of
 from laneway.stores._processes import is_gone
-from laneway.stores._rows import event_of, run_answer, run_id, signal_answer, step_answer
+from laneway.stores._rows import (
+    event_of,
+    first_id,
+    like_pattern,
+    run_answer,
+    run_id,
+    signal_answer,
+    step_answer,
+)
 
 __all__ = ["READS", "Asker", "cards", "saved"]
 
@@ -75,12 +83,16 @@ async def _runs(
     tags: Mapping[str, str] | None = None,
     parent: str | None = None,
     before: str | None = None,
+    since: float | None = None,
+    search: str | None = None,
     limit: int = 50,
     **matching: str | None,
 ) -> Answers:
     arguments: dict[str, Any] = {"workflow": None, "status": None, "key": None, **matching, "limit": limit}
     arguments["parent"] = None if parent is None else run_id(parent)
     arguments["before"] = None if before is None else run_id(before)
+    arguments["since"] = None if since is None else first_id(since)
+    arguments["search"] = None if search is None else like_pattern(search)
     arguments["tags"] = Jsonb(dict(tags)) if tags else None
     return [run_answer(record_of(row)) for row in await ask.rows("runs", arguments)]
 
@@ -112,8 +124,12 @@ async def _counts(ask: Asker) -> Answers:
 
 
 async def _sizes(ask: Asker) -> Answers:
-    names = ("runs", "steps", "events", "artifacts", "artifact_bytes", "documents", "file_bytes")
+    names = ("runs", "steps", "events", "artifacts", "artifact_bytes", "documents", "file_bytes", "schema")
     return [dict(zip(names, (await ask.rows("sizes"))[0], strict=True))]
+
+
+async def _ages(ask: Asker) -> Answers:
+    return [dict(zip(("oldest", "oldest_end"), (await ask.rows("ages"))[0], strict=True))]
 
 
 async def _documents(ask: Asker, *, kind: str, name: str | None = None) -> Answers:
@@ -152,6 +168,7 @@ READS: dict[str, Callable[..., Awaitable[Answers]]] = {
     "events": _events,
     "counts": _counts,
     "sizes": _sizes,
+    "ages": _ages,
     "documents": _documents,
     "agenda": _agenda,
     "engines": _engines,

@@ -9,7 +9,17 @@ from laneway._core.errors import KeyReused
 from laneway._core.events import Event
 from laneway._core.records import NO_ITEM, RunRecord, Signal, StepRow, Submission
 
-__all__ = ["event_of", "new_record", "refused_key", "run_answer", "run_id", "signal_answer", "step_answer"]
+__all__ = [
+    "event_of",
+    "first_id",
+    "like_pattern",
+    "new_record",
+    "refused_key",
+    "run_answer",
+    "run_id",
+    "signal_answer",
+    "step_answer",
+]
 
 
 def run_id(text: str) -> bytes:
@@ -19,6 +29,18 @@ def run_id(text: str) -> bytes:
         ValueError: the text is no UUID.
     """
     return UUID(text).bytes
+
+
+def first_id(moment: float) -> bytes:
+    """The smallest id a run that began at `moment` (epoch seconds) can have: ids begin with their millisecond."""
+    return max(0, int(moment * 1000)).to_bytes(6) + bytes(10)
+
+
+def like_pattern(text: str) -> str:
+    """The pattern by which `like` finds the text wherever it stands; backslash is the escape character."""
+    for special in "\\%_":
+        text = text.replace(special, f"\\{special}")
+    return f"%{text}%"
 
 
 def new_record(one: Submission, engine: str) -> RunRecord:

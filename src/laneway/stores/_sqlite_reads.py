@@ -1,5 +1,6 @@
 """The questions a SQLite store answers, each on a reading connection."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,7 +9,15 @@ import msgspec
 
 from laneway._core.errors import RunNotFound
 from laneway._core.records import RunRecord, SavedRun, Signal, StepRow
-from laneway.stores._rows import event_of, run_answer, run_id, signal_answer, step_answer
+from laneway.stores._rows import (
+    event_of,
+    first_id,
+    like_pattern,
+    run_answer,
+    run_id,
+    signal_answer,
+    step_answer,
+)
 from laneway.stores._sqlite_rows import record_of
 
 __all__ = ["READS", "saved"]
@@ -42,12 +51,16 @@ def _runs(
     tags: Mapping[str, str] | None = None,
     parent: str | None = None,
     before: str | None = None,
+    since: float | None = None,
+    search: str | None = None,
     limit: int = 50,
     **matching: str | None,
 ) -> Answers:
     arguments: dict[str, Any] = {"workflow": None, "status": None, "key": None, **matching, "limit": limit}
     arguments["parent"] = None if parent is None else run_id(parent)
     arguments["before"] = None if before is None else run_id(before)
+    arguments["since"] = None if since is None else first_id(since)
+    arguments["search"] = None if search is None else like_pattern(search)
     if tags:
         arguments |= {"tags": msgspec.json.encode(tags).decode(), "number": len(tags)}
     rows = connection.execute(sql["runs_tagged" if tags else "runs"], arguments)
@@ -93,11 +106,25 @@ def _counts(connection: sqlite3.Connection, sql: Statements, url: str) -> Answer
 def _sizes(connection: sqlite3.Connection, sql: Statements, url: str) -> Answers:
     names = ("runs", "steps", "events", "artifacts", "artifact_bytes", "documents")
     answer = dict(zip(names, connection.execute(sql["sizes"]).fetchone(), strict=True))
-    page, pages, free = (
+    page, pages, free, schema = (
         connection.execute(f"pragma {name}").fetchone()[0]
-        for name in ("page_size", "page_count", "freelist_count")
+        for name in ("page_size", "page_count", "freelist_count", "user_version")
     )
-    return [{**answer, "file_bytes": page * pages, "free_bytes": page * free}]
+    bytes_of = {"file_bytes": page * pages, "free_bytes": page * free, "wal_bytes": _wal_bytes(connection)}
+    return [{**answer, **bytes_of, "schema": schema}]
+
+
+def _wal_bytes(connection: sqlite3.Connection) -> int:
+    """Size of the file that commits go to first."""
+    path = connection.execute("pragma database_list").fetchone()[2]
+    try:
+        return os.stat(f"{path}-wal").st_size
+    except OSError:
+        return 0
+
+
+def _ages(connection: sqlite3.Connection, sql: Statements, url: str) -> Answers:
+    return [dict(zip(("oldest", "oldest_end"), connection.execute(sql["ages"]).fetchone(), strict=True))]
 
 
 def _documents(
@@ -116,5 +143,6 @@ READS: dict[str, Callable[..., Answers]] = {
     "events": _events,
     "counts": _counts,
     "sizes": _sizes,
+    "ages": _ages,
     "documents": _documents,
 }

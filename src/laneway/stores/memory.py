@@ -1,7 +1,7 @@
 """The memory store: keeps everything in this process and nothing beyond it. For tests and throw-away runs."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from laneway._core.errors import RunNotFound, StoreError, StoreFenced
@@ -9,7 +9,7 @@ from laneway._core.events import EventRow
 from laneway._core.records import ENDED, RunRecord, SavedRun, Signal, Submission, Transition, Wish
 from laneway._core.transitions import TERMINAL
 from laneway.ports import Answer, EngineCard, Standing
-from laneway.stores._memory_records import Records
+from laneway.stores._memory_records import Records, matches
 from laneway.stores._processes import is_gone
 from laneway.stores._rows import (
     event_of,
@@ -210,7 +210,7 @@ class MemoryStore:
     async def sweep(self, *, before: float, limit: int = 1000) -> dict[str, int]:
         records = self._live()
         old = [one for one in records.runs.values() if one.ended is not None and one.ended < before]
-        old = [one for one in old if one.parent is None or self._is_over(one.parent.run)]
+        old = [one for one in old if self._may_go(one)]
         old.sort(key=lambda one: one.ended or 0.0)
         going = {one.run for one in old[:limit]}
         steps = 0
@@ -243,22 +243,16 @@ class MemoryStore:
         workflow: str | None = None,
         status: str | None = None,
         key: str | None = None,
-        tags: Mapping[str, str] | None = None,
-        parent: str | None = None,
-        before: str | None = None,
         limit: int = 50,
+        **more: Any,
     ) -> Answers:
-        above = None if parent is None else run_id(parent)
-        first = None if before is None else run_id(before)
         found = [
             run_answer(one)
             for one in sorted(self._records.runs.values(), reverse=True)
             if workflow in (None, one.workflow)
             and status in (None, one.status)
             and key in (None, one.key)
-            and (above is None or (one.parent is not None and one.parent.run == above))
-            and (first is None or one.run < first)
-            and all(one.tags.get(name) == value for name, value in (tags or {}).items())
+            and matches(one, **more)
         ]
         return found[:limit]
 
@@ -297,6 +291,12 @@ class MemoryStore:
         steps = sum(len(one) for one in records.steps.values())
         sizes = {"runs": len(records.runs), "steps": steps, "events": len(records.events)}
         return [{**sizes, "artifacts": 0, "artifact_bytes": 0, "documents": len(records.documents)}]
+
+    def _ages(self) -> Answers:
+        runs = self._records.runs.values()
+        ends = [one.ended for one in runs if one.ended is not None and self._may_go(one)]
+        first = min((one.created for one in runs), default=None)
+        return [{"oldest": first, "oldest_end": min(ends, default=None)}]
 
     def _documents(self, *, kind: str, name: str | None = None) -> Answers:
         return [
@@ -368,9 +368,9 @@ class MemoryStore:
             self._records.runs[one.run] = one._replace(engine=None)
         return len(mine)
 
-    def _is_over(self, run: bytes) -> bool:
-        record = self._records.runs.get(run)
-        return record is None or record.status in ENDED
+    def _may_go(self, one: RunRecord) -> bool:
+        above = None if one.parent is None else self._records.runs.get(one.parent.run)
+        return above is None or above.status in ENDED
 
     def _nudge(self, *engines: str) -> None:
         for engine in engines:
@@ -394,6 +394,7 @@ _READS: dict[str, Callable[..., Answers]] = {
     "events": MemoryStore._events,
     "counts": MemoryStore._counts,
     "sizes": MemoryStore._sizes,
+    "ages": MemoryStore._ages,
     "documents": MemoryStore._documents,
     "engines": MemoryStore._engines,
     "agenda": MemoryStore._agenda,

@@ -62,6 +62,28 @@ class QuestionCases:
             (run,) = await store.read("run", run=text_id(c))
             assert (run["parent"], run["parent_task"]) == (text_id(a), "inner")
 
+    async def test_runs_are_found_by_text_and_by_their_beginning(self, site: Site) -> None:
+        async with opened(site.store()) as store:
+            a = await store.submit(submission("billing", key="Order-42", context=b'{"who":"50%_off"}'))
+            b = await store.submit(submission("nightly", tags={"team": "Blue"}, context=b'{"who":"50 off"}'))
+            error = b'{"message":"no route to \xc3\xbcber"}'
+            await committed(store, written(b, end=ended("failed")._replace(error=error)))
+            for text, wanted in {
+                "order-4": [a],
+                "BILL": [a],
+                "blue": [b],
+                "0%_O": [a],
+                "50": [b, a],
+                "route to \u00fcber": [b],
+                "nowhere": [],
+                "\\": [],
+            }.items():
+                assert await run_ids(store, search=text) == [text_id(one) for one in wanted], text
+            moment = int.from_bytes(a.run[:6]) / 1000
+            assert await run_ids(store, since=moment) == [text_id(b), text_id(a)]
+            assert await run_ids(store, since=moment + 3600) == []
+            assert await run_ids(store, since=moment, search="blue", tags={"team": "Blue"}) == [text_id(b)]
+
     async def test_event_cursor_misses_nothing(self, site: Site) -> None:
         async with opened(site.store()) as store:
             records = [await store.submit(submission()) for _ in range(3)]
@@ -149,7 +171,9 @@ class QuestionCases:
             child = await store.submit(submission("inner", parent=Parent(parent.run, "a", NO_ITEM)))
             await committed(store, written(child, end=ended(at=100.0)))
             assert (await store.sweep(before=150.0))["runs"] == 0
-            await committed(store, written(parent, end=ended(at=100.0)))
+            assert (await store.read("ages"))[0]["oldest_end"] is None
+            await committed(store, written(parent, end=ended(at=120.0)))
+            assert (await store.read("ages")) == [{"oldest": parent.created, "oldest_end": 100.0}]
             assert (await store.sweep(before=150.0))["runs"] == 2
 
     async def test_close_is_idempotent(self, site: Site) -> None:

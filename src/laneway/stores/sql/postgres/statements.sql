@@ -147,6 +147,9 @@ where (%(workflow)s::text is null or workflow = %(workflow)s)
     and (%(key)s::text is null or key = %(key)s)
     and (%(parent)s::bytea is null or parent = %(parent)s)
     and (%(before)s::bytea is null or id < %(before)s)
+    and (%(since)s::bytea is null or id >= %(since)s)
+    and (%(search)s::text is null or workflow ilike %(search)s or key ilike %(search)s or tags::text ilike %(search)s
+        or convert_from(context, 'UTF8') ilike %(search)s or convert_from(error, 'UTF8') ilike %(search)s)
     and (%(tags)s::jsonb is null or tags @> %(tags)s)
 order by id desc limit %(limit)s;
 
@@ -167,7 +170,15 @@ select (select count(*) from run), (select count(*) from step), (select count(*)
     (select count(*) from artifact), (select coalesce(sum(size), 0)::bigint from artifact),
     (select count(*) from document),
     (select sum(pg_total_relation_size(oid))::bigint from pg_class
-        where relkind = 'r' and relnamespace = current_schema()::regnamespace);
+        where relkind = 'r' and relnamespace = current_schema()::regnamespace),
+    (select max(left(name, 4))::integer from migration);
+
+-- name: ages
+select (select created from run order by id limit 1),
+    (select min(ended) from run
+        where ended is not null and (parent is null or not exists (
+            select 1 from run as above
+            where above.id = run.parent and above.status not in ('succeeded', 'failed', 'cancelled'))));
 
 -- name: document_lock
 select version from document where kind = %s and name = %s for update;

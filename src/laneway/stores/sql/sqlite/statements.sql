@@ -133,6 +133,10 @@ where (:workflow is null or workflow = :workflow)
     and (:key is null or key = :key)
     and (:parent is null or parent = :parent)
     and (:before is null or id < :before)
+    and (:since is null or id >= :since)
+    and (:search is null or workflow like :search escape '\' or key like :search escape '\'
+        or cast(tags as text) like :search escape '\' or cast(context as text) like :search escape '\'
+        or cast(error as text) like :search escape '\')
 order by id desc limit :limit;
 
 -- name: runs_tagged
@@ -148,6 +152,10 @@ where id in (
     and (:key is null or key = :key)
     and (:parent is null or parent = :parent)
     and (:before is null or id < :before)
+    and (:since is null or id >= :since)
+    and (:search is null or workflow like :search escape '\' or key like :search escape '\'
+        or cast(tags as text) like :search escape '\' or cast(context as text) like :search escape '\'
+        or cast(error as text) like :search escape '\')
 order by id desc limit :limit;
 
 -- name: events
@@ -163,6 +171,13 @@ select status, count(*) from run group by status order by status;
 -- name: sizes
 select (select count(*) from run), (select count(*) from step), (select count(*) from event),
     (select count(*) from artifact), (select coalesce(sum(size), 0) from artifact), (select count(*) from document);
+
+-- name: ages
+select (select created from run order by id limit 1),
+    (select min(ended) from run
+        where ended is not null and (parent is null or not exists (
+            select 1 from run as above
+            where above.id = run.parent and above.status not in ('succeeded', 'failed', 'cancelled'))));
 
 -- name: document_version
 select version from document where kind = ? and name = ?;
