@@ -3,6 +3,11 @@
 import signal
 import threading
 
+import pytest
+
+for name in ("lanes", "store_parts", "_store_leases", "_store_questions", "_store_runs"):
+    pytest.register_assert_rewrite(f"laneway.testing.{name}")  # before any test imports them
+
 
 def pytest_configure() -> None:
     """Let Ctrl-C reach the programs that tests start, also when the tests themselves were started in the background.

@@ -1,11 +1,14 @@
-"""One of several programs on one store: starts its share of runs and waits for their ends."""
+"""One of several programs on one store: starts its share of runs, waits for their ends and prints how far it is."""
 
 import asyncio
 import sys
 
 from laneway import Engine, Workflow, task
 
-__all__ = ["FLOW"]
+__all__ = ["BATCH", "FLOW"]
+
+BATCH = 20
+"""So many runs are started together; a line is printed when they have ended."""
 
 
 @task
@@ -29,15 +32,16 @@ FLOW = Workflow("crowd", [one, two, three])
 
 async def main(store: str, name: str, runs: int) -> None:
     async with Engine(store, lease=2.0) as engine:
-        for start in range(0, runs, 20):
+        for start in range(0, runs, BATCH):
             ended = await asyncio.gather(
                 *[
                     engine.run(FLOW, {"n": number}, key=f"{name}-{number}")
-                    for number in range(start, start + 20)
+                    for number in range(start, start + BATCH)
                 ]
             )
             assert all(result.context["three"] == (result.context["n"] + 1) * 2 - 1 for result in ended)
+            print(start + BATCH, flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[3], int(sys.argv[4])))
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

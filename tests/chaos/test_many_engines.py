@@ -5,10 +5,11 @@ import os
 import random
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.chaos.crowd import FLOW
+from tests.chaos.crowd import BATCH, FLOW
 
 from laneway import Engine
 
@@ -17,10 +18,24 @@ ENGINES = int(os.environ.get("CROWD_ENGINES", "4"))
 RUNS = int(os.environ.get("CROWD_RUNS", "400"))
 
 
-async def _program(store: str, log: Path, name: str, runs: int) -> asyncio.subprocess.Process:
+async def _program(store: str, name: str, runs: int) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.chaos.crowd", store, str(log), name, str(runs), cwd=ROOT
+        *(sys.executable, "-m", "tests.chaos.crowd", store, name, str(runs)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
     )
+
+
+async def _kill_amid_its_runs(program: asyncio.subprocess.Process, chance: random.Random) -> bool:
+    """After some of its batches, at a random moment of the next. False if it was quicker than that."""
+    assert program.stdout is not None
+    for _ in range(chance.randrange(RUNS // ENGINES // BATCH)):
+        await program.stdout.readline()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(program.wait(), chance.uniform(0, 0.02))
+    if program.returncode is None:
+        program.send_signal(signal.SIGKILL)
+    return await program.wait() == -signal.SIGKILL
 
 
 @pytest.mark.slow
@@ -29,20 +44,13 @@ async def _program(store: str, log: Path, name: str, runs: int) -> asyncio.subpr
 async def test_engines_killed_at_random_leave_no_run_stuck_and_none_doubled(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store, log = f"sqlite:///{tmp_path}/store.db", tmp_path / "log"
+    store = f"sqlite:///{tmp_path}/store.db"
     chance = random.Random(seed := random.randrange(1 << 30))
     async with Engine(store, lease=2.0, workflows=[FLOW]) as engine:
         over = asyncio.Event()
         engine.listen(lambda _: over.set())
-        programs = [await _program(store, log, f"p{number}", RUNS // ENGINES) for number in range(ENGINES)]
-        killed = 0
-        for program in programs:
-            try:
-                await asyncio.wait_for(program.wait(), chance.uniform(0.3, 1.5) * max(1.0, RUNS / 2400))
-            except TimeoutError:
-                program.send_signal(signal.SIGKILL)
-                killed += 1
-                await program.wait()
+        programs = [await _program(store, f"p{number}", RUNS // ENGINES) for number in range(ENGINES)]
+        killed = sum(await asyncio.gather(*[_kill_amid_its_runs(one, chance) for one in programs]))
         while any(one["status"] != "succeeded" for one in await engine.store.read("counts")):
             over.clear()
             await asyncio.wait_for(over.wait(), 60)
@@ -61,9 +69,10 @@ async def test_engines_killed_at_random_leave_no_run_stuck_and_none_doubled(
 @pytest.mark.chaos
 @pytest.mark.timeout(240)
 async def test_engines_that_live_share_one_store_without_a_refusal(tmp_path: Path) -> None:
-    store, log = f"sqlite:///{tmp_path}/store.db", tmp_path / "log"
-    programs = [await _program(store, log, f"p{number}", RUNS // ENGINES) for number in range(ENGINES)]
-    assert [await asyncio.wait_for(one.wait(), 120) for one in programs] == [0] * ENGINES
+    store = f"sqlite:///{tmp_path}/store.db"
+    programs = [await _program(store, f"p{number}", RUNS // ENGINES) for number in range(ENGINES)]
+    await asyncio.gather(*[asyncio.wait_for(one.communicate(), 120) for one in programs])
+    assert [one.returncode for one in programs] == [0] * ENGINES
     async with Engine(store) as engine:
         assert await engine.store.read("counts") == [{"status": "succeeded", "runs": RUNS}]
         (sizes,) = await engine.store.read("sizes")

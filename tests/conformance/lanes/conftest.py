@@ -7,8 +7,6 @@ import pytest
 from laneway.lanes import Fleet, InterpreterLane, LoopLane, ProcessLane, ThreadLane
 from laneway.ports import Lane
 
-pytest.register_assert_rewrite("laneway.testing.lanes")
-
 LANES: dict[str, Callable[[Fleet], Lane]] = {
     "loop": LoopLane,
     "thread": ThreadLane,

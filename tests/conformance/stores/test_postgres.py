@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from parts import lacking
 from servers import PostgresServer, postgres_programs
 
 from laneway.stores.postgres import PostgresStore
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.postgres
 def server() -> Iterator[PostgresServer]:
     programs = postgres_programs()
     if programs is None:
-        pytest.skip("needs PostgreSQL's programs: apt-get install postgresql")
+        lacking("needs PostgreSQL's programs: apt-get install postgresql")
     server = PostgresServer(programs)
     try:
         server.start()

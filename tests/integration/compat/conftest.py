@@ -13,6 +13,7 @@ from typing import NamedTuple
 from zipfile import ZipFile
 
 import pytest
+from parts import lacking
 
 from laneway.compat._children import Limits
 from laneway.compat.distributions import Installed, installed_in, owners_of
@@ -77,7 +78,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all of the distributions, as an installer leaves them."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None or not Path(sysconfig.get_path("include"), "Python.h").is_file():
-        pytest.skip("no C compiler or no Python headers here")
+        lacking("no C compiler or no Python headers here")
     folder = tmp_path_factory.mktemp("site")
     libraries = tmp_path_factory.mktemp("libraries")
     source = Path(__file__).with_name("modules.c")
@@ -155,7 +156,7 @@ def uv() -> Path:
     """uv from the search path, or the one that set-up keeps in the project."""
     found = shutil.which("uv") or str(Path(__file__).parents[3] / ".tools/bin/uv")
     if not os.access(found, os.X_OK):
-        pytest.skip("uv is not on this machine")
+        lacking("uv is not on this machine")
     return Path(found)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from compat_reports import report
+from parts import lacking
 
 from laneway.compat.render_html import html_of
 
@@ -35,7 +36,7 @@ document.title = JSON.stringify(seen);
 def test_the_report_sorts_and_filters(tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
-        pytest.skip("no browser here")
+        lacking("no browser here")
     page = tmp_path / "report.html"
     page.write_text(html_of(report()).replace("</body>", f"{SCRIPT}</body>"))
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from parts import lacking
 
 from laneway.packages import PackageCache
 
@@ -16,7 +17,7 @@ def uv() -> Path:
     """uv from the search path, or the one that set-up keeps in the project."""
     found = shutil.which("uv") or str(ROOT / ".tools/bin/uv")
     if not os.access(found, os.X_OK):
-        pytest.skip("uv is not on this machine")
+        lacking("uv is not on this machine")
     return Path(found)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parts import lacking
 
 from laneway import Engine, RunFailed
 from laneway._core.errors import VendoringFailed
@@ -70,7 +71,7 @@ def _vendored(name: str, folder: Path, uv: Path) -> Path:
     try:
         vendor(root, manifest, uv=uv, locked=True)
     except VendoringFailed as error:
-        pytest.skip(f"the libraries cannot be had here: {error}")
+        lacking(f"the libraries cannot be had here: {error}")
     return root
 
 

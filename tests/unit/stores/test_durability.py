@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from parts import lacking
 
 from laneway import Engine, Workflow, task
 
@@ -31,7 +32,7 @@ def _syncs_per_commit(path: Path, durability: str) -> list[int]:
     """How often the program asked the kernel to write to the disk between handing over and being answered."""
     strace = shutil.which("strace")
     if strace is None:
-        pytest.skip("needs strace")
+        lacking("needs strace")
     trace = path.with_suffix(".trace")
     command = [
         strace,
