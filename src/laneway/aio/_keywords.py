@@ -48,7 +48,7 @@ def takes_metadata(factory: AnyFactory | None) -> bool:
     except TypeError:  # neither hashable nor weakly referable: look each time
         return takes_keyword(factory, "metadata")
     if known is None:
-        known = _TAKES_METADATA[factory] = takes_keyword(factory, "metadata")
+        known = _TAKES_METADATA.setdefault(factory, takes_keyword(factory, "metadata"))
     return known
 
 
@@ -57,7 +57,7 @@ def loop_takes_metadata(loop: AbstractEventLoop) -> bool:
     kind = type(loop)
     known = _LOOPS.get(kind)
     if known is None:
-        known = _LOOPS[kind] = takes_keyword(kind.create_task, "metadata")
+        known = _LOOPS.setdefault(kind, takes_keyword(kind.create_task, "metadata"))
     return known
 
 

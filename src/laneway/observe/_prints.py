@@ -8,9 +8,9 @@ from laneway import _attempt
 
 __all__ = ["Prints", "untapped"]
 
-_CHANGES = threading.Lock()
+_LOCK = threading.Lock()
 _users = 0
-"""Open engines that want it; guarded by `_CHANGES`."""
+"""Open engines that want it; guarded by `_LOCK`."""
 
 
 class Tee:
@@ -61,7 +61,7 @@ class Prints:
     def start(self) -> None:
         """Begin; a second time does nothing."""
         global _users
-        with _CHANGES:
+        with _LOCK:
             if not self._started:
                 self._started = True
                 _users += 1
@@ -73,7 +73,7 @@ class Prints:
     def stop(self) -> None:
         """Leave. With the last engine the streams are as before, unless somebody else put another in their place."""
         global _users
-        with _CHANGES:
+        with _LOCK:
             if not self._started:
                 return
             self._started = False

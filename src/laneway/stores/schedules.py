@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -121,7 +122,9 @@ class MemorySchedules(SqliteSchedules):
     _look = _do
 
 
+_LOCK = threading.Lock()
 _in_memory: WeakKeyDictionary[MemoryStore, MemorySchedules] = WeakKeyDictionary()
+"""Guarded by `_LOCK`: a store has one book, whichever thread asks first."""
 
 
 def schedules_of(store: Store) -> Any:
@@ -133,10 +136,11 @@ def schedules_of(store: Store) -> Any:
     if isinstance(store, SqliteStore):
         return SqliteSchedules(store)
     if isinstance(store, MemoryStore):
-        found = _in_memory.get(store)
-        if found is None:
-            found = _in_memory[store] = MemorySchedules()
-        return found
+        with _LOCK:
+            found = _in_memory.get(store)
+            if found is None:
+                found = _in_memory[store] = MemorySchedules()
+            return found
     if type(store).__name__ == "PostgresStore":
         # Only who has such a store has the driver that this needs.
         from laneway.stores._postgres_schedules import PostgresSchedules  # noqa: PLC0415
