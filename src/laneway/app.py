@@ -21,6 +21,7 @@ from laneway.engine.handle import RunHandle
 from laneway.engine.nested import WorkflowLane
 from laneway.engine.pools import Pool
 from laneway.engine.results import RunResult
+from laneway.engine.retention import Retention
 from laneway.engine.runs import LEASE, Runnable, Runs
 from laneway.engine.surroundings import Surroundings
 from laneway.engine.target import Target
@@ -29,7 +30,7 @@ from laneway.lanes._fleet import Fleet
 from laneway.observation import Observation
 from laneway.ports import EngineCard, Lane, Observer, Store, Unit
 from laneway.registry import lane_factories, store_of
-from laneway.settings import durability_from, moment_of, settings_from
+from laneway.settings import durability_from, moment_of, retention_from, settings_from
 from laneway.stores._processes import here, is_gone
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from laneway.engine.schedule_ports import ScheduleBook
     from laneway.engine.scheduler import Scheduler
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "EngineClosed"]
 
 _DEFAULT_MAX_RUNS = 10_000
 
@@ -68,6 +69,8 @@ class Engine(Controls):
         pools: what tasks may name by `@task(pool=...)`.
         limits: how many at once, such as `{"workflow:nightly": 1, "key:tenant": 4, "lane:process": 2}`;
             `package:NAME` and `task:ID` as well.
+        retention: age at which finished runs are deleted, such as "30d", a timedelta or seconds; by default what
+            LANEWAY_RETENTION says, else they are kept.
         fair_by: a context key; where runs and steps wait, those of its different values take turns.
         audit: folder of an audit log; by default what LANEWAY_AUDIT says.
         capture: keep what tasks of this process print with their attempts, as workers do.
@@ -89,6 +92,7 @@ class Engine(Controls):
         pools: Iterable[Pool] = (),
         limits: Mapping[str, int] | None = None,
         fair_by: str | None = None,
+        retention: str | timedelta | float | None = None,
         audit: str | None = None,
         capture: bool = True,
     ) -> None:
@@ -102,6 +106,8 @@ class Engine(Controls):
         self._code: dict[str, Runnable] = {}
         self.grace = settings.grace if grace is None else grace
         self._max_runs = max_runs
+        self._kept_for = settings.retention if retention is None else retention_from("retention", retention)
+        self._retention: Retention | None = None
         self.fleet = Fleet(
             workers=settings.workers if workers is None else workers,
             interpreters=settings.interpreters if interpreters is None else interpreters,
@@ -139,6 +145,9 @@ class Engine(Controls):
         self._factory = aio.install_task_factory(asyncio.get_running_loop())
         self._around, self._runs = around, runs
         runs.adoption.look()
+        if self._kept_for is not None:
+            self._retention = Retention(around, self._kept_for)
+            self._retention.start()
         try:
             await self._observation.open(around, runs, card, self._told(), self._traffic.pools)
         except BaseException:
@@ -165,6 +174,8 @@ class Engine(Controls):
         if runs is None:
             return
         try:
+            if self._retention is not None:
+                await self._retention.close()
             await runs.close(grace)
         finally:
             await self._observation.close()
@@ -284,6 +295,7 @@ class Engine(Controls):
             "interpreters": self.fleet.no_interpreters or "on",
             "max_runs": self._max_runs,
             "grace": self.grace,
+            "retention": self._kept_for,
         }
 
     def live(self, run: str) -> Driver | None:

@@ -1,7 +1,8 @@
 """What a program can do with runs that are there: resume, pause, signal, retry, fork, cancel, find, sweep."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -16,23 +17,27 @@ from laneway.engine.runs import Runnable, Runs
 from laneway.engine.surroundings import Surroundings
 from laneway.engine.target import Target
 from laneway.observation import Observation
+from laneway.settings import past_moment
 
 __all__ = ["Controls", "encoded_context"]
 
 
-class Controls:
+class Controls(ABC):
     """The part of `Engine` that deals with runs that exist. Runs are named by their ids."""
 
     _observation: Observation
 
+    @abstractmethod
     def _open(self) -> tuple[Runs, Surroundings]:
-        raise NotImplementedError
+        """The parts of an engine that is open."""
 
+    @abstractmethod
     def _known(self, workflow: str) -> Runnable | None:
-        raise NotImplementedError
+        """The code of a workflow that the engine was given."""
 
+    @abstractmethod
     async def _runnable_of(self, workflow: Workflow | Target | str) -> Runnable:
-        raise NotImplementedError
+        """A workflow with its code and lanes."""
 
     async def resume(
         self, run: str, workflow: Workflow | Target | str | None = None, *, force: bool = False
@@ -161,10 +166,24 @@ class Controls:
         key: str | None = None,
         tags: Mapping[str, str] | None = None,
         parent: str | None = None,
+        since: datetime | timedelta | float | None = None,
+        search: str | None = None,
         before: str | None = None,
         limit: int = 50,
     ) -> list[dict[str, Any]]:
-        """The latest runs that match, newest first; `before` is a run's id to go on from. All `tags` must match."""
+        """The latest runs that match, newest first.
+
+        Args:
+            workflow: its name.
+            status: `running`, `suspended`, `paused`, `succeeded`, `failed` or `cancelled`.
+            key: the idempotency key.
+            tags: all of them must match.
+            parent: the run that started it.
+            since: began at that moment or later, or at most that long (a timedelta, or seconds) ago.
+            search: a text in the workflow's name, the key, the tags, the initial context or the error.
+            before: a run's id to go on from.
+            limit: how many at most.
+        """
         _, around = self._open()
         return await around.store.read(
             "runs",
@@ -173,6 +192,8 @@ class Controls:
             key=key,
             tags=tags,
             parent=parent,
+            since=None if since is None else past_moment("since", since, around.now()),
+            search=search,
             before=before,
             limit=limit,
         )
@@ -196,7 +217,16 @@ class Controls:
         _, around = self._open()
         record = (await around.store.read("run", run=run))[0]
         if workflow is not None:
-            return await self._runnable_of(workflow)
+            runnable = await self._runnable_of(workflow)
+            name = runnable.plan.workflow.name
+            if name != record["workflow"]:
+                raise SettingInvalid(
+                    setting="workflow",
+                    value=name,
+                    reason=f"run {run} is one of workflow {record['workflow']!r}",
+                    advice="Name the code of that one.",
+                )
+            return runnable
         known = self._known(record["workflow"])
         if known is not None:
             return known

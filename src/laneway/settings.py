@@ -8,7 +8,17 @@ from typing import Literal, NamedTuple
 
 from laneway._core.errors import SettingInvalid
 
-__all__ = ["SETTINGS", "Setting", "Settings", "moment_of", "runtime_folder", "settings_from"]
+__all__ = [
+    "SETTINGS",
+    "Setting",
+    "Settings",
+    "age_from",
+    "moment_of",
+    "past_moment",
+    "retention_from",
+    "runtime_folder",
+    "settings_from",
+]
 
 type Durability = Literal["commit", "fsync", "exit"]
 type LogLines = Literal["console", "json"]
@@ -35,6 +45,11 @@ SETTINGS = (
     Setting("LANEWAY_INTERPRETERS", "on", "off runs the interpreter lane on worker processes instead."),
     Setting("LANEWAY_WORKERS", "", "Workers per package on isolated lanes; default: one per core."),
     Setting("LANEWAY_GRACE", "5", "Seconds running steps may go on when the program ends."),
+    Setting(
+        "LANEWAY_RETENTION",
+        "",
+        "Age at which engines delete finished runs by themselves, such as 30d; without it they are kept.",
+    ),
     Setting("LANEWAY_LOG", "warning", "Level of log lines on standard error: debug, info, warning or error."),
     Setting("LANEWAY_LOG_FORMAT", "console", "How commands write log lines: console or json."),
     Setting(
@@ -64,6 +79,7 @@ class Settings(NamedTuple):
     interpreters: bool = True
     workers: int | None = None
     grace: float = 5.0
+    retention: float | None = None
     log: str = "warning"
     log_lines: LogLines = "console"
     redact: tuple[str, ...] = ()
@@ -87,6 +103,7 @@ def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
         interpreters=_switch("LANEWAY_INTERPRETERS", raw["LANEWAY_INTERPRETERS"]),
         workers=_workers(raw["LANEWAY_WORKERS"]),
         grace=_seconds("LANEWAY_GRACE", raw["LANEWAY_GRACE"]),
+        retention=retention_from("LANEWAY_RETENTION", raw["LANEWAY_RETENTION"]),
         log=_level(raw["LANEWAY_LOG"]),
         log_lines="json" if _one_of("LANEWAY_LOG_FORMAT", raw, "console", "json") == "json" else "console",
         redact=_listed(raw["LANEWAY_REDACT"]),
@@ -187,12 +204,63 @@ def moment_of(deadline: datetime | timedelta | float | None, now: float) -> floa
     if deadline is None:
         return None
     if isinstance(deadline, datetime):
-        if deadline.tzinfo is None:
-            raise SettingInvalid(
-                setting="deadline",
-                value=deadline,
-                reason="it has no time zone",
-                advice="Use datetime.now(UTC) + ...",
-            )
-        return deadline.timestamp()
+        return _stamp("deadline", deadline)
     return now + (deadline.total_seconds() if isinstance(deadline, timedelta) else float(deadline))
+
+
+def past_moment(setting: str, value: datetime | timedelta | float, now: float) -> float:
+    """A moment, or a time before `now`, in seconds since the epoch."""
+    if isinstance(value, datetime):
+        return _stamp(setting, value)
+    return now - (value.total_seconds() if isinstance(value, timedelta) else float(value))
+
+
+def _stamp(setting: str, value: datetime) -> float:
+    if value.tzinfo is None:
+        raise SettingInvalid(
+            setting=setting, value=value, reason="it has no time zone", advice="Use datetime.now(UTC) + ..."
+        )
+    return value.timestamp()
+
+
+_AGE_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def age_from(setting: str, text: str) -> float:
+    """An age such as `30d` in seconds.
+
+    Raises:
+        SettingInvalid: it is none.
+    """
+    cleaned = text.strip().lower()
+    number, unit = cleaned[:-1], cleaned[-1:]
+    if unit in _AGE_UNITS and number.replace(".", "", 1).isdecimal() and number.isascii():
+        return float(number) * _AGE_UNITS[unit]
+    raise SettingInvalid(
+        setting=setting,
+        value=text,
+        reason="it is no age",
+        advice="Use a number with s, m, h, d or w: 30d.",
+    )
+
+
+def retention_from(setting: str, value: str | timedelta | float | None) -> float | None:
+    """How long finished runs are kept, in seconds; None for ever.
+
+    Raises:
+        SettingInvalid: it is no age, or less than a second.
+    """
+    if value is None or value in ("", "off"):
+        return None
+    if isinstance(value, str):
+        seconds = age_from(setting, value)
+    else:
+        seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    if not 1 <= seconds < float("inf"):
+        raise SettingInvalid(
+            setting=setting,
+            value=value,
+            reason="finished runs are kept for a second at least",
+            advice="Use an age such as 30d, or leave it out to keep them.",
+        )
+    return seconds

@@ -9,31 +9,24 @@ import msgspec
 
 from laneway import aio
 from laneway._core.context import encode_object
-from laneway._core.errors import LanewayError
 from laneway._core.jsonvalue import check
 from laneway._core.records import NO_ITEM
 from laneway.app import Engine
 from laneway.cli._display import Display
 from laneway.cli._interrupts import Interrupts
 from laneway.cli._progress import Progress
+from laneway.cli._run_errors import RunDriven
 from laneway.cli._screen import ago
 from laneway.engine.dispatch import Driver
 from laneway.engine.handle import RunHandle, RunInterrupted
 from laneway.engine.results import RunResult, result_of
 from laneway.engine.target import Target
 
-__all__ = ["Ended", "RunDriven", "begin", "drive", "kept_items"]
+__all__ = ["Ended", "begin", "drive", "kept_items", "taken_up"]
 
 _REDRAW_SECONDS = 0.125
 _LOOK_BACK = 1000
 """How many unfinished runs are looked through for one to go on with."""
-
-
-class RunDriven(LanewayError):
-    """Another program drives this run."""
-
-    code = "LW-RUN-002"
-    template = "run {run} is driven by another program right now. `laneway runs watch {run}` follows it."
 
 
 class Ended(NamedTuple):
@@ -54,28 +47,47 @@ async def begin(
     resume: str | None,
     new: bool,
     say: Callable[[str], None],
-    durability: str | None = None,
+    force: bool = False,
+    **options: Any,
 ) -> RunHandle:
     """Go on with the unfinished run of the same target and context, if nobody drives it; else begin a new one.
+
+    Args:
+        engine: drives it.
+        target: its code.
+        context: its initial context.
+        key: its idempotency key; runs with one are never looked for by their context.
+        resume: go on with this run.
+        new: begin a new run in any case.
+        say: told what was found.
+        force: go on although the code changed.
+        options: of a new run, as for `Engine.start`.
 
     Raises:
         RunDriven: the run to resume is driven by another program.
     """
     if resume is not None:
-        handle = await engine.resume(resume, target)
-        if engine.live(resume) is None:
-            status = (await engine.result(resume)).status
-            if status == "running":
-                raise RunDriven(run=resume)
-        return handle
+        return await taken_up(engine, resume, target, force=force)
     if key is None and not new:
-        taken = await _taken_up(engine, target, context, say)
+        taken = await _found_again(engine, target, context, say)
         if taken is not None:
             return taken
-    return await engine.start(target, context, key=key, durability=durability)
+    return await engine.start(target, context, key=key, **options)
 
 
-async def _taken_up(
+async def taken_up(engine: Engine, run: str, target: Target, *, force: bool) -> RunHandle:
+    """Go on with an unfinished run in this program.
+
+    Raises:
+        RunDriven: another program drives it.
+    """
+    handle = await engine.resume(run, target, force=force)
+    if engine.live(run) is None and (await engine.result(run)).status == "running":
+        raise RunDriven(run=run)
+    return handle
+
+
+async def _found_again(
     engine: Engine, target: Target, context: Mapping[str, Any], say: Callable[[str], None]
 ) -> RunHandle | None:
     """The newest unfinished run of the same workflow, version, place and context that nobody drives, taken up."""

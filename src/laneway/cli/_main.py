@@ -35,7 +35,11 @@ COMMANDS = {
     "tasks": _Entry(
         "laneway.cli.tasks:tasks", "Show a workflow's tasks, with the lane of each and why.", "Start"
     ),
-    "runs": _Entry("laneway.cli.runs:runs", "List, show, watch and cancel runs.", "Look"),
+    "runs": _Entry(
+        "laneway.cli.runs:runs",
+        "List, show and watch runs; cancel, pause, resume, retry, fork, signal.",
+        "Look",
+    ),
     "ps": _Entry("laneway.cli.ps:ps", "Show what running engines do now.", "Look"),
     "audit": _Entry("laneway.cli.audit:audit", "Verify and show the audit log.", "Look"),
     "gc": _Entry("laneway.cli.gc:gc", "Delete old runs and give their room back.", "Look"),

@@ -11,7 +11,16 @@ import rich_click as click
 from laneway._core.errors import SettingInvalid
 from laneway.settings import settings_from
 
-__all__ = ["JsonUnreadable", "context_from", "debug_option", "json_option", "store_option", "store_url"]
+__all__ = [
+    "JsonUnreadable",
+    "context_from",
+    "debug_option",
+    "json_option",
+    "store_option",
+    "store_url",
+    "tags_from",
+    "value_from",
+]
 
 
 class JsonUnreadable(SettingInvalid):
@@ -59,7 +68,7 @@ def store_url(given: str | None) -> str:
     return settings_from().store if given is None else given
 
 
-def context_from(pairs: Iterable[str], document: str | None) -> dict[str, Any]:
+def context_from(pairs: Iterable[str], document: str | None, *, option: str = "-c") -> dict[str, Any]:
     """The initial context: a JSON object (text, `@file` or `-` for standard input), then KEY=VALUE pairs over it.
 
     Raises:
@@ -70,13 +79,33 @@ def context_from(pairs: Iterable[str], document: str | None) -> dict[str, Any]:
         key, separator, value = pair.partition("=")
         if not separator or not key:
             raise JsonUnreadable(
-                setting=f"-c {pair!r}",
+                setting=f"{option} {pair!r}",
                 expected="KEY=VALUE",
                 reason="it has no key" if separator else "it has no =",
-                advice=f"Write -c {key or 'name'}=VALUE.",
+                advice=f"Write {option} {key or 'name'}=VALUE.",
             )
-        context[key] = _value(value)
+        context[key] = value_from(value)
     return context
+
+
+def tags_from(pairs: Iterable[str]) -> dict[str, str]:
+    """Tags from NAME=VALUE pairs.
+
+    Raises:
+        JsonUnreadable: one has no name or no =.
+    """
+    tags: dict[str, str] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or not name:
+            raise JsonUnreadable(
+                setting=f"--tag {pair!r}",
+                expected="NAME=VALUE",
+                reason="it has no name" if separator else "it has no =",
+                advice=f"Write --tag {name or 'name'}=VALUE.",
+            )
+        tags[name] = value
+    return tags
 
 
 def _document(text: str) -> dict[str, Any]:
@@ -120,7 +149,7 @@ _KINDS = {
 }
 
 
-def _value(text: str) -> Any:
+def value_from(text: str) -> Any:
     """A JSON value if the text is one, else the text."""
     try:
         return msgspec.json.decode(text)

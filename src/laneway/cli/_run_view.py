@@ -8,6 +8,7 @@ import msgspec
 from rich.text import Text
 
 from laneway.cli import _screen as screen
+from laneway.cli._run_list import standing_text
 from laneway.engine.results import RunResult, StepResult
 
 __all__ = ["as_shown", "show_run"]
@@ -19,7 +20,9 @@ _TRACEBACKS = 5
 
 def as_shown(record: Mapping[str, Any], result: RunResult) -> dict[str, Any]:
     """The run as JSON data: the fields of a RunResult, and what the store knows besides."""
-    more = {key: record[key] for key in ("version", "reference", "key", "engine", "created", "ended")}
+    known = ("version", "reference", "key", "engine", "created", "ended", "standing", "gone_since", "tags")
+    linked = ("parent", "parent_task", "origin", "priority", "deadline", "due")
+    more = {key: record[key] for key in known + linked}
     return {**result.as_json(), **more, "initial": msgspec.json.decode(record["context"])}
 
 
@@ -29,16 +32,19 @@ def show_run(record: Mapping[str, Any], result: RunResult, *, all_steps: bool) -
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record["created"]))
     took = f", took {screen.seconds(record['ended'] - record['created'])}" if record["ended"] else ""
     console.print(
-        Text.assemble("run ", (result.id, "bold"), "  ", screen.status_text(result.status)), soft_wrap=True
+        Text.assemble("run ", (result.id, "bold"), "  ", standing_text(record, time.time())), soft_wrap=True
     )
     for label, text in (
         ("workflow", result.workflow),
         ("from", record["reference"]),
         ("began", began + took),
         ("key", record["key"] or ""),
+        ("tags", " ".join(f"{name}={value}" for name, value in record["tags"].items())),
+        ("started by", f"run {record['parent']}, task {record['parent_task']}" if record["parent"] else ""),
+        ("forked from", f"run {record['origin']}" if record["origin"] else ""),
     ):
         if text:
-            console.print(Text.assemble((f"{label:9}", "bright_black"), text), soft_wrap=True)
+            console.print(Text.assemble((f"{label:12}", "bright_black"), text), soft_wrap=True)
     console.print()
     _show_steps(record, result.steps, all_steps=all_steps)
     _show_failures(result.steps)

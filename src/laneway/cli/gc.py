@@ -1,20 +1,18 @@
 """`laneway gc`: delete old runs and give their room back."""
 
 import asyncio
-import re
 import time
 from typing import Any
 
 import rich_click as click
 
-from laneway._core.errors import SettingInvalid
 from laneway.cli import _screen as screen
 from laneway.cli._options import debug_option, json_option, store_option
 from laneway.cli._stores import opened
+from laneway.settings import age_from
 
-__all__ = ["gc", "seconds_from"]
+__all__ = ["gc"]
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _KEPT_FREE_BYTES = 4 * 1024 * 1024
 
 
@@ -34,7 +32,7 @@ def gc(older_than: str, dry_run: bool, store: str | None, as_json: bool) -> None
 
     Safe while engines work. Runs that are not over stay, and inner runs whose outer run is not over.
     """
-    seconds = seconds_from(older_than)
+    seconds = age_from("--older-than", older_than)
     found = asyncio.run(_swept(store, seconds, dry_run=dry_run))
     if as_json:
         screen.print_json(found)
@@ -67,20 +65,3 @@ async def _swept(given: str | None, seconds: float, *, dry_run: bool) -> dict[st
             sizes = left
     freed = max(0, before.get("file_bytes", 0) - sizes.get("file_bytes", 0))
     return {"swept": swept, "sizes": sizes, "freed_bytes": freed}
-
-
-def seconds_from(age: str) -> float:
-    """An age such as `30d` in seconds.
-
-    Raises:
-        SettingInvalid: it is none.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", age.strip().lower())
-    if found is None:
-        raise SettingInvalid(
-            setting="--older-than",
-            value=age,
-            reason="it is no age",
-            advice="Use a number with s, m, h, d or w: 30d.",
-        )
-    return float(found[1]) * _UNITS[found[2]]

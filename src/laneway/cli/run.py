@@ -16,13 +16,22 @@ from laneway.cli._display import display_for
 from laneway.cli._errors import CANCELLED, status_of
 from laneway.cli._execution import Ended, begin, drive, kept_items
 from laneway.cli._interrupts import Interrupts
-from laneway.cli._options import context_from, debug_option, json_option, store_option, store_url
+from laneway.cli._options import context_from, debug_option, json_option, store_option, store_url, tags_from
 from laneway.cli._stores import full_id
+from laneway.cli._times import time_from
 from laneway.engine.results import RunResult
 from laneway.settings import settings_from
 from laneway.targets import find_target
 
-__all__ = ["command_line", "count_of", "run", "say_how_to_go_on", "show_context", "show_failure"]
+__all__ = [
+    "command_line",
+    "count_of",
+    "run",
+    "say_how_to_go_on",
+    "show_context",
+    "show_ended",
+    "show_failure",
+]
 
 
 @click.command()
@@ -42,12 +51,18 @@ __all__ = ["command_line", "count_of", "run", "say_how_to_go_on", "show_context"
 )
 @click.option("--key", help="Idempotency key: a finished run of this key is shown, not run again.")
 @click.option("--resume", metavar="RUN", help="Go on with this unfinished run.")
+@click.option("--force", is_flag=True, help="With --resume: go on although tasks it needs were changed.")
 @click.option(
     "--new", is_flag=True, help="Start afresh, even if a run of this target and context is unfinished."
 )
 @store_option
 @click.option(
     "--durability", type=click.Choice(["commit", "fsync", "exit"]), help="What committed steps survive."
+)
+@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="Texts to find the run by.")
+@click.option("--priority", type=int, default=0, help="Higher goes first wherever runs and steps wait.")
+@click.option(
+    "--deadline", metavar="WHEN", help="When the run is stopped and fails: 2h from now on, or a moment."
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Workers per package on isolated lanes.")
 @json_option
@@ -70,7 +85,7 @@ def run(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
     if kept is not None:
         screen.print_json(ended.result.as_json(), to=kept)
     else:
-        _show(ended)
+        show_ended(ended)
     if ended.result.status == "interrupted":
         say_how_to_go_on(command_line(), ended.result, is_kept=store_url(options["store"]) != "memory://")
     ctx.exit(status_of(ended.result.status))
@@ -92,7 +107,17 @@ async def _within(options: dict[str, Any], context: dict[str, Any], interrupts: 
         target = await find_target(options["target"], engine.fleet)
         resume = None if options["resume"] is None else await full_id(engine.store, options["resume"])
         handle = await begin(
-            engine, target, context, key=options["key"], resume=resume, new=options["new"], say=display.note
+            engine,
+            target,
+            context,
+            key=options["key"],
+            resume=resume,
+            new=options["new"],
+            say=display.note,
+            force=options["force"],
+            tags=tags_from(options["tags"]),
+            priority=options["priority"],
+            deadline=None if options["deadline"] is None else time_from("--deadline", options["deadline"]),
         )
         driver = engine.live(handle.id)
         if driver is None:
@@ -107,7 +132,7 @@ async def _within(options: dict[str, Any], context: dict[str, Any], interrupts: 
         )
 
 
-def _show(ended: Ended) -> None:
+def show_ended(ended: Ended) -> None:
     """The result for people: one line, then the context or the failure."""
     result = ended.result
     steps = count_of(result)

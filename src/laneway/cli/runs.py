@@ -1,97 +1,107 @@
-"""`laneway runs`: list, show, watch and cancel runs."""
+"""`laneway runs`: list, show and watch runs; what can be done with them is in `run_controls`."""
 
 import asyncio
 import time
-from contextlib import suppress
 from typing import Any
 
 import rich_click as click
-from rich.text import Text
 
-from laneway._core.records import ENDED
-from laneway.app import Engine
+from laneway._core.errors import SettingInvalid
 from laneway.cli import _screen as screen
-from laneway.cli._errors import SUCCEEDED, status_of
-from laneway.cli._options import debug_option, json_option, store_option, store_url
+from laneway.cli._completion import complete_runs, complete_workflows
+from laneway.cli._errors import status_of
+from laneway.cli._options import debug_option, json_option, store_option, store_url, tags_from
+from laneway.cli._run_list import print_runs
 from laneway.cli._run_view import as_shown, show_run
+from laneway.cli._run_watch import watched
 from laneway.cli._stores import full_id, is_missing, opened
+from laneway.cli._times import time_from
+from laneway.cli.run_controls import CONTROLS
 from laneway.engine.handle import stored_result
+from laneway.engine.standing import with_standing
 from laneway.engine.surroundings import Surroundings
-from laneway.ports import Store
 from laneway.registry import store_from
+from laneway.settings import past_moment
 
 __all__ = ["runs"]
 
-_STATUSES = ("running", "succeeded", "failed", "cancelled", "suspended")
-_POLL_SECONDS = 0.25
-_SETTLE_SECONDS = 10.0
+_STATUSES = ("running", "suspended", "paused", "succeeded", "failed", "cancelled")
 
 
 @click.group()
 def runs() -> None:
-    """List, show, watch and cancel runs.
+    """List, show and watch runs; cancel, pause, resume, retry, fork and signal them.
 
     RUN is an id, the beginning of one that no other run shares, or `latest`.
     """
 
 
+for _control in CONTROLS:
+    runs.add_command(_control)
+
+
 @runs.command("list")
-@click.option("--workflow", help="Only runs of this workflow.")
+@click.option("--workflow", shell_complete=complete_workflows, help="Only runs of this workflow.")
 @click.option("--status", type=click.Choice(_STATUSES), help="Only runs with this status.")
+@click.option("--key", help="Only the run with this idempotency key.")
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Only runs with this tag; several: with all of them.",
+)
+@click.option(
+    "--search", metavar="TEXT", help="Only runs with TEXT in workflow, key, tags, context or error."
+)
+@click.option(
+    "--since", metavar="WHEN", help="Only runs that began since then: an age such as 2h or 30d, or a moment."
+)
+@click.option("--parent", metavar="RUN", help="Only runs that this run started.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many, newest first."
 )
 @store_option
 @json_option
 @debug_option
-def list_runs(workflow: str | None, status: str | None, limit: int, store: str | None, as_json: bool) -> None:
-    """List runs, newest first."""
+def list_runs(
+    store: str | None,
+    as_json: bool,
+    tags: tuple[str, ...],
+    since: str | None,
+    search: str | None,
+    **matching: Any,
+) -> None:
+    """List runs, newest first. A run whose program died is told apart from one that is driven."""
     url = store_url(store)
+    if search == "":
+        raise SettingInvalid(setting="--search", value=search, reason="it is empty", advice="Give a text.")
+    matching |= {"tags": tags_from(tags) or None, "search": search}
+    if since is not None:
+        matching["since"] = past_moment("--since", time_from("--since", since), time.time())
     rows: list[dict[str, Any]] = []
     if not is_missing(store_from(url, durability="commit")):
-        rows = asyncio.run(_listed(store, workflow, status, limit))
+        rows = asyncio.run(_listed(store, matching))
     if as_json:
         screen.print_json(rows)
-        return
-    if not rows:
-        screen.errors().print(f"no runs in {url}", soft_wrap=True)
-        return
-    now = time.time()
-    screen.print_table(
-        ["run", "workflow", "status", "began", "took", "error"],
-        [
-            [
-                row["id"],
-                row["workflow"],
-                screen.status_text(row["status"]),
-                screen.ago(now - row["created"]),
-                screen.seconds(row["ended"] - row["created"]) if row["ended"] else "",
-                _error(row["error"]),
-            ]
-            for row in rows
-        ],
-        right=["took"],
-    )
+    elif rows:
+        print_runs(rows)
+    else:
+        chosen = any(value for name, value in matching.items() if name != "limit")
+        screen.errors().print(f"no {'such ' if chosen else ''}runs in {url}", soft_wrap=True)
 
 
-async def _listed(
-    store: str | None, workflow: str | None, status: str | None, limit: int
-) -> list[dict[str, Any]]:
+async def _listed(store: str | None, matching: dict[str, Any]) -> list[dict[str, Any]]:
     async with opened(store) as found:
-        rows = await found.read("runs", workflow=workflow, status=status, limit=limit)
+        if matching.get("parent") is not None:
+            matching["parent"] = await full_id(found, matching["parent"])
+        rows = await with_standing(found, await found.read("runs", **matching))
     hidden = ("context", "final")
     return [{key: value for key, value in row.items() if key not in hidden} for row in rows]
 
 
-def _error(error: dict[str, Any] | None) -> str:
-    if error is None:
-        return ""
-    text = f"{error.get('task', '')}: {error.get('message', '')}".replace("\n", " ")
-    return screen.without_controls(text if len(text) <= 60 else text[:59] + "…")
-
-
 @runs.command("show")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs())
 @click.option("--steps", "all_steps", is_flag=True, help="List every item of mapped tasks.")
 @store_option
 @json_option
@@ -108,89 +118,16 @@ def show(run: str, all_steps: bool, store: str | None, as_json: bool) -> None:
 async def _found(store: str | None, run: str) -> tuple[dict[str, Any], Any]:
     async with opened(store) as found:
         wanted = await full_id(found, run)
-        record = (await found.read("run", run=wanted))[0]
+        record = (await with_standing(found, await found.read("run", run=wanted)))[0]
         return record, await stored_result(Surroundings(found, {}), wanted)
 
 
 @runs.command("watch")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs())
 @store_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, for programs.")
 @debug_option
 @click.pass_context
-def watch(ctx: click.Context, run: str, store: str | None) -> None:
+def watch(ctx: click.Context, run: str, store: str | None, as_json: bool) -> None:
     """Follow a run, whoever drives it, until it ends; leave with its exit status. Ctrl-C only ends the watching."""
-    ctx.exit(status_of(asyncio.run(_watched(store, run))))
-
-
-async def _watched(store: str | None, run: str) -> str:
-    """Print events as they come; the run's final status."""
-    console = screen.output()
-    async with opened(store) as found:
-        wanted = await full_id(found, run)
-        cursor = 0
-        while True:
-            status = str((await found.read("run", run=wanted))[0]["status"])
-            answers = await found.read("events", run=wanted, after=cursor, limit=1000)
-            for answer in answers:
-                event = answer["event"]
-                cursor = event.seq
-                console.print(_event_line(event), soft_wrap=True)
-            if not answers and status in ENDED:
-                return status
-            if not answers:
-                await asyncio.sleep(_POLL_SECONDS)
-
-
-def _event_line(event: Any) -> Text:
-    what, _, verb = event.kind.partition("_")
-    moment = time.strftime("%H:%M:%S", time.localtime(event.at))
-    name = "run" if what == "run" else event.task if event.item is None else f"{event.task}[{event.item}]"
-    error: dict[str, Any] = event.data.get("error") or {}
-    more = f": {error.get('type', '')}: {error.get('message', '')}" if error else ""
-    style = {"failed": "red", "succeeded": "green", "retrying": "yellow"}.get(verb, "")
-    return Text.assemble(
-        (f"{moment} ", "bright_black"), f"{name} ", (verb, style), screen.without_controls(more)
-    )
-
-
-@runs.command("cancel")
-@click.argument("run")
-@store_option
-@debug_option
-@click.pass_context
-def cancel(ctx: click.Context, run: str, store: str | None) -> None:
-    """Cancel a run, wherever it is driven."""
-    status = asyncio.run(_cancelled(store, run))
-    console = screen.output()
-    if status == "cancelled":
-        console.print(f"run {run}: cancelled")
-    elif status in ENDED:
-        console.print(f"run {run} had {status} already")
-    else:
-        console.print(f"run {run}: its engine was asked to cancel it")
-    ctx.exit(SUCCEEDED)
-
-
-async def _cancelled(store: str | None, run: str) -> str:
-    async with opened(store) as found:
-        wanted = await full_id(found, run)
-        status = await _status(found, wanted)
-        if status in ENDED:
-            return status
-    async with Engine(store_url(store), grace=0) as engine:
-        await engine.cancel(wanted)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_SETTLE_SECONDS):
-                return await _ended(engine.store, wanted)
-        return await _status(engine.store, wanted)
-
-
-async def _ended(store: Store, run: str) -> str:
-    """The run's final status, once it has one."""
-    while (status := await _status(store, run)) not in ENDED:  # noqa: ASYNC110 - a file sends no events
-        await asyncio.sleep(_POLL_SECONDS)
-    return status
-
-
-async def _status(store: Store, run: str) -> str:
-    return str((await store.read("run", run=run))[0]["status"])
+    ctx.exit(status_of(asyncio.run(watched(store, run, as_json=as_json))))

@@ -15,7 +15,7 @@ from rich.text import Text
 from laneway._core.errors import SettingInvalid
 from laneway._core.events import EventRow
 from laneway._core.jobs import Firing, Job, JobState
-from laneway.app import Engine
+from laneway.app import Engine, EngineClosed
 from laneway.cli import _screen as screen
 from laneway.cli._errors import SUCCEEDED
 from laneway.cli._options import context_from, debug_option, json_option, store_option, store_url
@@ -53,7 +53,7 @@ class _Looking:
         key: str | None = None,
         priority: int = 0,
     ) -> RunHandle:
-        raise NotImplementedError  # a scheduler that is never started starts nothing
+        raise EngineClosed()
 
 
 @asynccontextmanager

@@ -323,8 +323,11 @@ class Adoption:
 
     async def fork(
         self, run: str, runnable: Any, *, from_step: str, context: Mapping[str, bytes] | None, key: str | None
-    ) -> tuple[RunRecord, Driver]:
-        """A new run that starts with another one's steps, all but `from_step` and what comes after it."""
+    ) -> tuple[RunRecord, Driver | None]:
+        """A new run that starts with another one's steps, all but `from_step` and what comes after it.
+
+        With a key that is known: the run that has it, as it is.
+        """
         saved: SavedRun = (await self._around.store.read("saved", run=run))[0]["saved"]
         source = saved.record
         steps = kept_for_fork(runnable.plan, saved.steps, from_step)
@@ -339,6 +342,9 @@ class Adoption:
         except BaseException:
             self._runs.no_room_needed()
             raise
+        if not record.is_new:
+            self._runs.no_room_needed()
+            return record, self._runs.live.get(str(UUID(bytes=record.run)))
         rows = [row._replace(run=record.run) for row in steps]
         return record, self._runs.adopt(SavedRun(record, rows), runnable)
 

@@ -1,13 +1,13 @@
 """What the memory stores of one process that belong together share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from laneway._core.events import EventRow
 from laneway._core.records import RunRecord, Signal, StepRow, Wish
 from laneway.ports import EngineCard
 from laneway.stores._rows import first_id, run_id
 
-__all__ = ["Records", "matches"]
+__all__ = ["Records", "ages_of", "matches"]
 
 
 class Records:
@@ -48,3 +48,9 @@ def matches(
 def _texts(one: RunRecord) -> list[str]:
     encoded = [one.context.decode(), "" if one.error is None else one.error.decode()]
     return [one.workflow, one.key or "", *one.tags, *one.tags.values(), *encoded]
+
+
+def ages_of(runs: Collection[RunRecord], may_go: Callable[[RunRecord], bool]) -> dict[str, float | None]:
+    """When the oldest run began, and when the first of those ended that may go."""
+    ends = [one.ended for one in runs if one.ended is not None and may_go(one)]
+    return {"oldest": min((one.created for one in runs), default=None), "oldest_end": min(ends, default=None)}

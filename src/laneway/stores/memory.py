@@ -9,7 +9,7 @@ from laneway._core.events import EventRow
 from laneway._core.records import ENDED, RunRecord, SavedRun, Signal, Submission, Transition, Wish
 from laneway._core.transitions import TERMINAL
 from laneway.ports import Answer, EngineCard, Standing
-from laneway.stores._memory_records import Records, matches
+from laneway.stores._memory_records import Records, ages_of, matches
 from laneway.stores._processes import is_gone
 from laneway.stores._rows import (
     event_of,
@@ -289,14 +289,11 @@ class MemoryStore:
     def _sizes(self) -> Answers:
         records = self._records
         steps = sum(len(one) for one in records.steps.values())
-        sizes = {"runs": len(records.runs), "steps": steps, "events": len(records.events)}
-        return [{**sizes, "artifacts": 0, "artifact_bytes": 0, "documents": len(records.documents)}]
+        rows = {"runs": len(records.runs), "steps": steps, "events": len(records.events)}
+        return [{**rows, "artifacts": 0, "artifact_bytes": 0, "documents": len(records.documents)}]
 
     def _ages(self) -> Answers:
-        runs = self._records.runs.values()
-        ends = [one.ended for one in runs if one.ended is not None and self._may_go(one)]
-        first = min((one.created for one in runs), default=None)
-        return [{"oldest": first, "oldest_end": min(ends, default=None)}]
+        return [ages_of(self._records.runs.values(), self._may_go)]
 
     def _documents(self, *, kind: str, name: str | None = None) -> Answers:
         return [

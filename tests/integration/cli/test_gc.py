@@ -9,7 +9,7 @@ import pytest
 
 from laneway import Engine, Workflow, task
 from laneway._core.errors import SettingInvalid
-from laneway.cli.gc import seconds_from
+from laneway.settings import age_from
 
 
 @task
@@ -46,7 +46,7 @@ async def test_old_runs_go_and_the_file_shrinks(tmp_path: Path) -> None:
 
 
 def test_an_age_that_is_none_is_refused_with_an_example(tmp_path: Path) -> None:
-    assert [seconds_from(age) for age in ("90s", "15m", "2h", "1.5d", "2w")] == [
+    assert [age_from("age", age) for age in ("90s", "15m", "2h", "1.5d", "2w")] == [
         90,
         900,
         7200,
@@ -54,7 +54,7 @@ def test_an_age_that_is_none_is_refused_with_an_example(tmp_path: Path) -> None:
         1_209_600,
     ]
     with pytest.raises(SettingInvalid, match="30d"):
-        seconds_from("a month")
+        age_from("age", "a month")
     refused = _gc(f"sqlite:///{tmp_path}/none.db", "--older-than", "1d")
     assert refused.returncode == 1
     assert "there is no store" in refused.stderr
