@@ -10,10 +10,12 @@ import msgspec
 from laneway._core.errors import WorkflowInvalid
 from laneway._core.fingerprint import fingerprint_of
 from laneway._core.lane_choice import LaneChoice, LaneFacts, choose
+from laneway._core.lane_times import TaskTimes
 from laneway._core.model import TaskSpec, WorkflowSpec
 from laneway._core.plan import Plan, plan_of
 from laneway.authoring import Workflow
 from laneway.compat.gate import CapabilityGate, UnitLike
+from laneway.compat.measured import MeasuredTimes
 from laneway.engine.runs import Runnable
 from laneway.engine.target import Target
 from laneway.engine.traffic import Traffic
@@ -30,6 +32,7 @@ class Assembly:
         self._traffic = Traffic() if traffic is None else traffic
         self._known: WeakKeyDictionary[Workflow, Runnable] = WeakKeyDictionary()
         self._gate = CapabilityGate()
+        self._measured = MeasuredTimes()
 
     def runnable(self, workflow: Workflow | Target) -> Runnable:
         """A workflow planned, with its code and lanes.
@@ -49,15 +52,26 @@ class Assembly:
         units = {one.id: workflow.unit or _host_unit(one) for one in spec.tasks}
         return self._made(spec, units, workflow.reference)
 
-    def choice(self, spec: TaskSpec, unit: Unit) -> LaneChoice:
-        """Which lane a task would take, and why."""
+    def choice(self, spec: TaskSpec, unit: Unit, measured: TaskTimes | None = None) -> LaneChoice:
+        """Which lane a task would take, and why; with `measured` by that instead of what was kept."""
+        if measured is None and spec.lane == "auto" and spec.cpu:
+            measured = self._measured.look(spec, unit)
+        facts = LaneFacts(
+            "package" if unit.kind == "package" else "host",
+            self.refusals(spec, unit),
+            frozenset(self._lanes),
+            measured,
+        )
+        return choose(spec, facts)
+
+    def refusals(self, spec: TaskSpec, unit: Unit) -> dict[str, str]:
+        """Per lane that cannot run a task, why."""
         refusals = {
             name: reason for name, lane in self._lanes.items() if (reason := lane.refusal(unit, spec))
         }
         if "interpreter" not in refusals and (reason := self._native_refusal(spec, unit)):
             refusals["interpreter"] = reason
-        facts = LaneFacts("package" if unit.kind == "package" else "host", refusals, frozenset(self._lanes))
-        return choose(spec, facts)
+        return refusals
 
     def _native_refusal(self, spec: TaskSpec, unit: Unit) -> str | None:
         """Why the unit's native modules keep a task off the interpreter lane; asked only where it would take it."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from laneway._core.lane_times import TaskTimes, objection
 from laneway._core.model import TaskSpec
 
 __all__ = ["LaneChoice", "LaneFacts", "choose"]
@@ -16,8 +17,8 @@ class LaneFacts(NamedTuple):
     """Per lane that cannot run the task, why."""
     lanes: frozenset[str]
     """Lanes that are there."""
-    measured: Mapping[str, float] = {}
-    """Per lane, time relative to inline as measured by `laneway bench lanes`; empty if never measured."""
+    measured: TaskTimes | None = None
+    """What `laneway bench lanes --save` found out about the task, if it was measured here."""
 
 
 class LaneChoice(NamedTuple):
@@ -26,10 +27,6 @@ class LaneChoice(NamedTuple):
     lane: str
     reason: str
     refused: str | None = None
-
-
-_SLOWEST = 1.15
-"""The interpreter lane is taken by itself only where it was measured at most 15 % slower than inline."""
 
 
 def choose(spec: TaskSpec, facts: LaneFacts) -> LaneChoice:
@@ -56,18 +53,37 @@ def _candidates(spec: TaskSpec, facts: LaneFacts) -> list[tuple[str, str]]:
             ("interpreter", "it is a plain function, and the thread lane cannot run it"),
             ("process", "it is a plain function, and no other lane can run it"),
         ]
-    ratio = facts.measured.get("interpreter")
-    slow = ratio is not None and ratio > _SLOWEST
     refused = facts.refusals.get("interpreter")
     instead = f"it is marked cpu, and the interpreter lane cannot run it: {refused}"
     ways = [
         ("process", instead if refused else "it is marked cpu"),
         ("thread", "it is marked cpu, but no isolated lane can run it"),
     ]
-    if slow:
-        reason = f"it is marked cpu, but was measured {ratio:.2f} times slower on the interpreter lane"
-        return [("thread", reason), *ways]
-    return [("interpreter", "it is marked cpu, and its code loads in an isolated interpreter"), *ways]
+    if facts.measured is not None and (against := objection(facts.measured, "interpreter")):
+        return [*_measured_ways(facts.measured, against), *ways]
+    because = "it is marked cpu, and its code loads in an isolated interpreter"
+    return [("interpreter", f"{because}{_as_measured(facts.measured)}"), *ways]
+
+
+def _measured_ways(measured: TaskTimes, against: str) -> list[tuple[str, str]]:
+    """Where a task goes that measuring keeps off the interpreter lane: to processes only if those were faster."""
+    because = f"it is marked cpu, but {against}"
+    process, thread = measured.lane("process"), measured.lane("thread")
+    if (
+        process is not None
+        and process.ratio is not None
+        and objection(measured, "process") is None
+        and process.ratio.median < (thread.ratio.median if thread is not None and thread.ratio else 1.0)
+    ):
+        return [("process", f"{because}; on the process lane it was {process.speedup:.2f} times as fast")]
+    return [("thread", because)]
+
+
+def _as_measured(measured: TaskTimes | None) -> str:
+    times = None if measured is None else measured.lane("interpreter")
+    if times is None or times.ratio is None:
+        return ""
+    return f"; measured {times.speedup:.2f} times as fast as inline there"
 
 
 def _explicit(spec: TaskSpec, facts: LaneFacts) -> LaneChoice:

@@ -2,32 +2,16 @@
 
 import contextlib
 import os
-import tempfile
-from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 
 from laneway._core.compat import Probe
+from laneway.compat._folder import cache_folder
 from laneway.compat.probe import PROBER
 
 __all__ = ["ProbeCache", "cache_folder", "probe_key"]
-
-
-def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where results are kept: below XDG_CACHE_HOME, `~/.cache`, or the system's temporary folder."""
-    given, home = environment.get("XDG_CACHE_HOME", ""), environment.get("HOME", "")
-    places = [Path(given)] if os.path.isabs(given) else [Path(home) / ".cache"] if os.path.isabs(home) else []
-    for place in places:
-        with contextlib.suppress(OSError):
-            folder = place / "laneway" / "compat"
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if os.access(folder, os.W_OK):
-                return folder
-    folder = Path(tempfile.gettempdir()) / f"laneway-{os.getuid()}" / "compat"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
 
 
 def probe_key(digest: str, dependencies: str, build: str, *, deep: bool) -> str:
