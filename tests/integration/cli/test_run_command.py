@@ -14,7 +14,9 @@ def test_a_run_that_succeeds_shows_its_context_and_leaves_with_zero(laneway: Lan
     assert done.returncode == 0, done.stderr
     assert "succeeded: 6 steps" in done.stdout
     assert "total = 12" in done.stdout
-    assert "double done (4 steps) on the thread lane" in done.stderr
+    told = done.stderr.splitlines()
+    assert "double done (4 steps) on the thread lane" in told
+    assert len(set(told)) == len(told), "each end is told once"
 
 
 def test_json_is_the_only_thing_on_standard_output_whatever_tasks_print(laneway: Laneway) -> None:
