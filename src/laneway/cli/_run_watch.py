@@ -31,7 +31,7 @@ async def watched(given: str | None, run: str, *, as_json: bool) -> str:
                 event = answer["event"]
                 cursor = event.seq
                 if as_json:
-                    print(msgspec.json.encode(event).decode(), flush=True)
+                    print(msgspec.json.encode(event._asdict()).decode(), flush=True)
                 else:
                     console.print(_event_line(event), soft_wrap=True)
             if not answers and row["status"] in ENDED:

@@ -1,9 +1,8 @@
 """Moments and ages as people type them: `2h`, `30d`, `2027-01-31T08:00:00+01:00`, `2027-01-31`."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from laneway._core.errors import SettingInvalid
-from laneway.packages._tables import moment_of
 from laneway.settings import age_from
 
 __all__ = ["time_from"]
@@ -20,7 +19,7 @@ def time_from(option: str, text: str) -> datetime | timedelta:
     except SettingInvalid:
         pass
     try:
-        return moment_of(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         raise SettingInvalid(
             setting=option,
@@ -28,3 +27,4 @@ def time_from(option: str, text: str) -> datetime | timedelta:
             reason="it is no time",
             advice="Write an age such as 2h or 30d, or a moment such as 2027-01-31T08:00:00+01:00.",
         ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -28,7 +28,7 @@ from laneway.engine.handle import RunHandle
 from laneway.engine.target import Target
 from laneway.ports import Store
 
-__all__ = ["CONTROLS"]
+__all__ = ["cancel", "fork", "pause", "resume", "retry", "signal"]
 
 _POLL_SECONDS = 0.1
 _SETTLE_SECONDS = 10.0
@@ -41,18 +41,25 @@ _set_option = click.option(
     help="Change one key of the initial context first: JSON if it is, else text.",
 )
 
+_no_wait_option = click.option(
+    "--no-wait",
+    is_flag=True,
+    help=f"Only ask for it; else up to {_SETTLE_SECONDS:g} s are waited for it to be so.",
+)
+
 
 # ---- asking whoever drives it
 
 
 @click.command("cancel")
 @click.argument("run", shell_complete=complete_runs(UNFINISHED))
+@_no_wait_option
 @store_option
 @json_option
 @debug_option
-def cancel(run: str, store: str | None, as_json: bool) -> None:
+def cancel(run: str, no_wait: bool, store: str | None, as_json: bool) -> None:
     """Cancel a run, wherever it is driven; one that nobody drives ends right away."""
-    found = asyncio.run(_asked(store, run, "cancel"))
+    found = asyncio.run(_asked(store, run, "cancel", wait=not no_wait))
     before, status = found["before"], found["status"]
     if as_json:
         screen.print_json(found)
@@ -66,12 +73,13 @@ def cancel(run: str, store: str | None, as_json: bool) -> None:
 
 @click.command("pause")
 @click.argument("run", shell_complete=complete_runs(UNFINISHED))
+@_no_wait_option
 @store_option
 @json_option
 @debug_option
-def pause(run: str, store: str | None, as_json: bool) -> None:
+def pause(run: str, no_wait: bool, store: str | None, as_json: bool) -> None:
     """Let a run's running steps finish and start nothing more of it, until `runs resume`."""
-    found = asyncio.run(_asked(store, run, "pause"))
+    found = asyncio.run(_asked(store, run, "pause", wait=not no_wait))
     if found["before"] in ENDED:
         raise RunOver(run=found["id"], status=found["before"])
     if as_json:
@@ -95,7 +103,7 @@ def _still(found: dict[str, Any], wish: str) -> None:
     )
 
 
-async def _asked(given: str | None, run: str, wish: str) -> dict[str, Any]:
+async def _asked(given: str | None, run: str, wish: str, *, wait: bool) -> dict[str, Any]:
     """Have a run cancelled or paused, and wait a little for it to be so."""
     async with opened(given) as found:
         wanted = await full_id(found, run)
@@ -106,7 +114,7 @@ async def _asked(given: str | None, run: str, wish: str) -> dict[str, Any]:
         await (engine.cancel(wanted) if wish == "cancel" else engine.pause(wanted))
         settled = ENDED if wish == "cancel" else ENDED | {"paused"}
         with suppress(TimeoutError):
-            async with asyncio.timeout(_SETTLE_SECONDS):
+            async with asyncio.timeout(_SETTLE_SECONDS if wait else 0):
                 while await _status(engine.store, wanted) not in settled:  # noqa: ASYNC110 - a file sends no events
                     await asyncio.sleep(_POLL_SECONDS)
         return {"id": wanted, "before": before, "status": await _status(engine.store, wanted)}
@@ -255,6 +263,3 @@ def fork(
     kept = screen.keep_stdout_for_result() if as_json else None
     wanted = Wanted("fork", run, target, store, of_ended=True)
     finish(ctx, asyncio.run(went_on(wanted, begin)), store, kept)
-
-
-CONTROLS = (cancel, pause, resume, retry, fork, signal)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from importlib import import_module
 from typing import Any
 
 import rich_click as click
@@ -16,7 +17,6 @@ from laneway.cli._run_view import as_shown, show_run
 from laneway.cli._run_watch import watched
 from laneway.cli._stores import full_id, is_missing, opened
 from laneway.cli._times import time_from
-from laneway.cli.run_controls import CONTROLS
 from laneway.engine.handle import stored_result
 from laneway.engine.standing import with_standing
 from laneway.engine.surroundings import Surroundings
@@ -28,16 +28,28 @@ __all__ = ["runs"]
 _STATUSES = ("running", "suspended", "paused", "succeeded", "failed", "cancelled")
 
 
-@click.group()
+_CONTROLS = ("cancel", "pause", "resume", "retry", "fork", "signal")
+
+
+class _Group(click.RichGroup):
+    """Imports what drives runs only when a run is to be driven: looking is quicker without."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *_CONTROLS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _CONTROLS:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(import_module("laneway.cli.run_controls"), cmd_name)
+        return command
+
+
+@click.group(cls=_Group)
 def runs() -> None:
     """List, show and watch runs; cancel, pause, resume, retry, fork and signal them.
 
     RUN is an id, the beginning of one that no other run shares, or `latest`.
     """
-
-
-for _control in CONTROLS:
-    runs.add_command(_control)
 
 
 @runs.command("list")
