@@ -1,10 +1,13 @@
 """Which attempt the running code belongs to: what lanes, logs and `laneway.aio` share. Standard library only."""
 
-from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any
 
-__all__ = ["Here", "alone", "context_of", "current", "found", "serve_alone"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+__all__ = ["Here", "alone", "context_of", "current", "found", "serve_alone", "workshop"]
 
 
 OUTPUT_LIMIT = 65_536
@@ -14,11 +17,13 @@ OUTPUT_LIMIT = 65_536
 class Here:
     """An attempt that runs in the engine's own process. `order` is a `laneway.ports.StepOrder`."""
 
-    __slots__ = ("_size", "lane", "order", "output")
+    __slots__ = ("_size", "desk", "lane", "order", "output")
 
-    def __init__(self, order: Any, lane: str) -> None:
+    def __init__(self, order: Any, lane: str, desk: Any = None) -> None:
         self.order = order
         self.lane = lane
+        self.desk = desk
+        """Where it makes and reads artifacts."""
         self.output: list[str] | None = None
         """What it printed, in pieces; None while it printed nothing."""
         self._size = 0
@@ -43,6 +48,9 @@ class Here:
 
 current: ContextVar[Any] = ContextVar("laneway_attempt", default=None)
 """A `Here`; in a worker an object with `number` and `metadata`."""
+
+workshop: Any = None
+"""In a worker: where artifacts are made and read, and the audit hook that is to let it happen."""
 
 alone: Any = None
 """In a worker that runs one attempt at a time: that attempt, for threads that a task started without its context."""

@@ -1,13 +1,12 @@
 """What task authors use: `@task`, `Workflow`, `cancelled`. Standard library only: workers import this."""
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from difflib import get_close_matches
-from typing import Any, overload
+from importlib import import_module
 
 from laneway import _attempt
 from laneway._core.model import RULES, Retry, TaskSpec, WorkflowSpec
+from laneway._core.untyped import Any, Callable, Iterable, Mapping, overload
 
 __all__ = [
     "AttemptStopped",
@@ -87,8 +86,8 @@ def task(function: Any = None, /, **options: Any) -> Any:
         return _decorate(function, {})
     unknown = [name for name in options if name not in _CHECKS]
     if unknown:
-        near = get_close_matches(unknown[0], _CHECKS, 1)
-        advice = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted(_CHECKS))}"
+        near = _nearest(unknown[0], _CHECKS)
+        advice = f"did you mean {near!r}?" if near else f"the options are {', '.join(sorted(_CHECKS))}"
         raise TypeError(f"@task has no option {unknown[0]!r}: {advice}")
     if "retries" in options and "retry" in options:
         raise TypeError("use @task(retries=...) or @task(retry=Retry(...)), not both")
@@ -306,7 +305,10 @@ def _retry(name: str, value: Any) -> dict[str, Any]:
     if _whole("retry", value.attempts) < 1:
         raise ValueError("Retry(attempts=...) counts the first attempt too: it is at least 1")
     waits: list[float] = []
-    for option, number in zip(("backoff", "factor", "cap", "jitter"), value[1:5], strict=True):
+    given: dict[str, Any] = {
+        "backoff": value.backoff, "factor": value.factor, "cap": value.cap, "jitter": value.jitter
+    }  # fmt: skip
+    for option, number in given.items():
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < float("inf"):
             raise ValueError(f"Retry({option}={number!r}) must be a number from 0 on")
         waits.append(float(number))
@@ -328,6 +330,12 @@ def _failure(one: Any) -> str:
     raise TypeError(f"Retry(on=[{one!r}]) takes exception types, or kinds such as 'timeout'")
 
 
+def _nearest(wrong: str, known: Iterable[str]) -> str:
+    """What was probably meant, else empty. Imported on the first mistake only: every worker imports this module."""
+    near: list[str] = import_module("difflib").get_close_matches(wrong, known, 1)
+    return near[0] if near else ""
+
+
 def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"@task({name}=...) takes True or False, not {type(value).__name__}")
@@ -339,8 +347,8 @@ def _rule(name: str, value: Any) -> Any:
         return value
     rule = str(_named(name, value))
     if rule not in RULES:
-        near = get_close_matches(rule, RULES, 1)
-        advice = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(RULES)} or a predicate"
+        near = _nearest(rule, RULES)
+        advice = f"did you mean {near!r}?" if near else f"use one of {', '.join(RULES)} or a predicate"
         raise ValueError(f"@task(when={value!r}) is not a rule: {advice}")
     return value
 

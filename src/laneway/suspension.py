@@ -3,7 +3,7 @@
 Standard library only: workers import this.
 """
 
-from typing import Any
+from laneway._core.untyped import Any
 
 __all__ = ["Suspension", "defer", "sleep_until", "wait_for_signal"]
 

@@ -1,6 +1,6 @@
 """Every error Laneway raises: one root, a branch per layer, a stable code and the next step. Standard library only."""
 
-from typing import Any
+from laneway._core.untyped import Any
 
 __all__ = [
     "ArchiveRefused",

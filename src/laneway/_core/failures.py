@@ -1,9 +1,13 @@
 """Failure records: what a failed attempt says, in plain data, and how it is classified. Standard library only."""
 
-from collections.abc import Callable
 from importlib import import_module
 from os.path import dirname
-from typing import Any, Literal, NotRequired, TypedDict, cast
+
+from laneway._core.untyped import Any, Callable, TypedDict, cast
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal, NotRequired
 
 __all__ = [
     "KINDS",

@@ -3,9 +3,8 @@
 # The values of strangers have no types to know.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from typing import Any
-
 from laneway._core.errors import JsonInvalid
+from laneway._core.untyped import Any
 
 __all__ = ["MAX_DEPTH", "check", "has_wide_integer", "same"]
 

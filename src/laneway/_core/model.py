@@ -1,7 +1,11 @@
 """What a task and a workflow are, as plain frozen records. Standard library only: workers import this."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from laneway._core.record import Record
+from laneway._core.untyped import Any, Callable, Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
 
 __all__ = ["BACKOFF", "LANES", "RULES", "Retry", "Style", "TaskSpec", "WorkflowSpec"]
 
@@ -18,7 +22,7 @@ BACKOFF = (0.1, 2.0, 30.0, 0.25)
 """First delay in seconds, factor, longest delay, and the share by which chance shifts it."""
 
 
-class Retry(NamedTuple):
+class Retry(Record):
     """How a failed task is tried again: `@task(retry=Retry(attempts=5, on=[ConnectionError]))`."""
 
     attempts: int = 3
@@ -35,7 +39,7 @@ class Retry(NamedTuple):
     """Exception types (subclasses count), or kinds such as `timeout`; any failure if empty. Holds on every lane."""
 
 
-class TaskSpec(NamedTuple):
+class TaskSpec(Record):
     """One task: a function plus its options.
 
     `reference` is `module:qualname`, the way a worker finds the function again. `function` is the function itself
@@ -117,7 +121,7 @@ class TaskSpec(NamedTuple):
 _TUPLES = ("parameters", "optional", "dependencies", "asks", "backoff", "retry_on")
 
 
-class WorkflowSpec(NamedTuple):
+class WorkflowSpec(Record):
     """A named graph of tasks in the order they were declared.
 
     `merge` maps a context key to the way two unordered tasks' values of it are combined (see `_core.context`).

@@ -5,15 +5,24 @@ libraries it needs are not there.
 """
 
 import sys
-from importlib.machinery import ModuleSpec
+from _frozen_importlib import ModuleSpec
 from types import ModuleType
-from typing import Any, NoReturn
+
+from laneway._core.untyped import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 
 __all__ = ["install"]
 
-_HERE = ("authoring", "_attempt", "_core", "aio", "bridge", "compat")
+_HERE = ("authoring", "_attempt", "_core", "aio", "artifacts", "bridge", "compat")
 _HERE_TOO = frozenset(
     {
+        "laneway.bench",
+        "laneway.bench._inline",
+        "laneway.bench.workloads",
         "laneway.testing",
         "laneway.testing.lane_tasks",
         "laneway.lanes",

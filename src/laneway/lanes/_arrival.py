@@ -1,10 +1,11 @@
 """Noticing that `logging` is imported in a worker, so that only workers that log pay for it. Standard library only."""
 
 import sys
-from collections.abc import Callable
-from importlib.machinery import ModuleSpec, PathFinder
+from _frozen_importlib import ModuleSpec
+from _frozen_importlib_external import PathFinder
 from types import ModuleType
-from typing import Any
+
+from laneway._core.untyped import Any, Callable
 
 __all__ = ["when_imported"]
 

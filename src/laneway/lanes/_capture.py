@@ -4,7 +4,8 @@ import io
 import os
 import threading
 from contextvars import ContextVar
-from typing import Any, TextIO
+
+from laneway._core.untyped import Any
 
 __all__ = ["Capture", "attempt_output"]
 
@@ -26,7 +27,7 @@ class Capture(io.BufferedIOBase):
         self.used = False
         """True when something was printed since `take`; read without the lock, so that silence costs nothing."""
         binary: Any = self
-        self.stream: TextIO = io.TextIOWrapper(
+        self.stream: io.TextIOWrapper = io.TextIOWrapper(
             binary, encoding="utf-8", errors="backslashreplace", write_through=True
         )
 

@@ -1,9 +1,9 @@
 """An event loop that a thread keeps, so that no coroutine pays for a new one. Standard library only."""
 
 import asyncio
-from collections.abc import Coroutine
 from contextvars import Context
-from typing import Any
+
+from laneway._core.untyped import Any, Coroutine
 
 __all__ = ["KeptLoop"]
 

@@ -11,11 +11,10 @@ import _interpreters
 import os
 import sys
 from _thread import get_ident
-from collections.abc import Callable, Iterable
 from os.path import basename, dirname, realpath
-from typing import Any
 
 from laneway._core.failures import PolicyViolation
+from laneway._core.untyped import Any, Callable, Iterable
 
 __all__ = ["Guard", "kept_environment"]
 

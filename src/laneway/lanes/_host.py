@@ -8,19 +8,21 @@ import _socket
 import _thread
 import faulthandler
 import os
-import signal
 import struct
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
     from socket import socket
     from typing import Any
+else:
+    import _signal as signal  # without the enumerations, which take 3 ms
 
 BOOT = """
 import sys
-from importlib.machinery import PathFinder
+from _frozen_importlib_external import PathFinder  # importlib.machinery brings warnings along
 
 class LanewayFinder:
     @staticmethod

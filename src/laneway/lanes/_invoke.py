@@ -3,13 +3,12 @@
 # The values of strangers have no types to know.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Callable
-from typing import Any
-
+from laneway._core.artifacts import MARK
 from laneway._core.errors import JsonInvalid
 from laneway._core.failures import MissingKey
 from laneway._core.jsonvalue import check, same
 from laneway._core.model import TaskSpec
+from laneway._core.untyped import Any, Callable
 from laneway.authoring import condition_of
 from laneway.suspension import Suspension
 
@@ -25,6 +24,8 @@ def call(
 ) -> tuple[str, bytes]:
     """Run a function once: kind of outcome (`value`, `patch`, `skipped`) and body. Raises what the task raises."""
     values = decode(payload)
+    if MARK in payload:
+        values = _artifacts().with_handles(values)
     if spec.has_condition and not wanted(spec, function, values):
         return "skipped", b""
     given = arguments(spec, values)
@@ -36,14 +37,28 @@ async def call_async(
 ) -> tuple[str, bytes]:
     """`call` for a coroutine function."""
     values = decode(payload)
+    if MARK in payload:
+        values = _artifacts().with_handles(values)
     if spec.has_condition and not wanted(spec, function, values):
         return "skipped", b""
     given = arguments(spec, values)
     return _body(spec, given, await function(**given), payload, decode, encode)
 
 
+def _artifacts() -> Any:
+    # Few tasks have to do with artifacts: only those pay for what makes and reads them.
+    return import_module("laneway.artifacts")
+
+
 def _body(
-    spec: TaskSpec, given: dict[str, Any], returned: Any, payload: bytes, decode: Decode, encode: Encode
+    spec: TaskSpec,
+    given: dict[str, Any],
+    returned: Any,
+    payload: bytes,
+    decode: Decode,
+    encode: Encode,
+    *,
+    is_plain: bool = False,
 ) -> tuple[str, bytes]:
     try:
         if type(returned) is Suspension:
@@ -52,8 +67,21 @@ def _body(
             return "value", encode(returned, "result")
         return "patch", encode(_patch(spec, given["context"], returned, decode(payload)), "result")
     except JsonInvalid as refused:
+        if not is_plain and "laneway.artifacts" in sys.modules:
+            given, returned = _without_handles(given, returned)
+            return _body(spec, given, returned, payload, decode, encode, is_plain=True)
         fields = refused.fields
         raise JsonInvalid(**{**fields, "path": f"task {spec.id!r}: {fields['path']}"}) from None
+
+
+def _without_handles(given: dict[str, Any], returned: Any) -> tuple[dict[str, Any], Any]:
+    """The same with references in the place of artifacts."""
+    plain = _artifacts().plain
+    context = given.get("context")
+    given = plain(given)
+    if type(returned) is Suspension:
+        return given, Suspension(plain(returned.body))
+    return given, given["context"] if returned is context and context is not None else plain(returned)
 
 
 class Context(dict[str, Any]):

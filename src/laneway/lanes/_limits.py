@@ -8,8 +8,8 @@ import os
 import resource
 import struct
 import sys
-from collections.abc import Iterable
-from typing import Any
+
+from laneway._core.untyped import Any, Iterable
 
 __all__ = ["confine", "cpu_left", "limit_process"]
 
@@ -75,7 +75,9 @@ def _address_space() -> int:
         return int(file.read().split()[0]) * resource.getpagesize()
 
 
-def confine(policy: dict[str, Any], roots: Iterable[str]) -> list[str]:
+def confine(
+    policy: dict[str, Any], roots: Iterable[str], artifacts: dict[str, Any] | None = None
+) -> list[str]:
     """Let the kernel enforce the policy on this process and its children, as far as this kernel can.
 
     Returns:
@@ -111,6 +113,9 @@ def confine(policy: dict[str, Any], roots: Iterable[str]) -> list[str]:
             readable += ["/bin", "/usr/bin", "/usr/local/bin"]
         for path in readable:
             _allow(libc, ruleset, path, _READ & handled)
+        if artifacts is not None:  # any by its hash, none by looking around
+            _allow(libc, ruleset, artifacts["objects"], _READ_FILE & handled)
+            _allow(libc, ruleset, artifacts["staging"], (_READ | writes) & handled)
         for path in [*(write if isinstance(write, tuple | list) else ()), "/dev/null"]:
             _allow(libc, ruleset, path, (_READ | writes) & handled)
         if libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0:

@@ -2,15 +2,14 @@
 
 import os
 import sys
-from collections.abc import Iterator
 from importlib import import_module
 from os.path import abspath, dirname, sep
 from types import ModuleType
-from typing import Any
 
 import laneway
 from laneway._core.failures import failure_of
 from laneway._core.model import TaskSpec
+from laneway._core.untyped import Any, Iterator
 from laneway.authoring import Workflow, spec_of
 
 __all__ = ["SCRIPT", "describe", "enter", "resolve"]

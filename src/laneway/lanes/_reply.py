@@ -2,10 +2,15 @@
 
 import os
 from _json import encode_basestring, encode_basestring_ascii, make_encoder, make_scanner
-from typing import Any, ClassVar
 
 from laneway._core.failures import failure_of, failure_record
 from laneway._core.jsonvalue import check
+from laneway._core.untyped import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
 
 __all__ = ["decode", "encode", "plain", "read_exactly", "record_of", "write_all"]
 

@@ -9,11 +9,11 @@ import threading
 from importlib import import_module
 from os.path import dirname
 from time import perf_counter, time
-from typing import Any
 
 from laneway import _attempt
 from laneway._core.failures import failure_record
 from laneway._core.model import TaskSpec
+from laneway._core.untyped import Any
 from laneway.authoring import AttemptStopped, cancellation_probe, spec_of
 from laneway.lanes import _frames as frames
 from laneway.lanes._absent import install
@@ -121,7 +121,7 @@ class Worker:
             # ctypes and resource: only guarded processes pay for them.
             limits = import_module("laneway.lanes._limits")
             limits.limit_process(unit["limits"])
-            limits.confine(policy, roots)
+            limits.confine(policy, roots, setup["artifacts"])
             self.cpu_left = limits.cpu_left
         guard = import_module("laneway.lanes._guard").Guard(
             policy, roots, children=unit["limits"].get("child_processes"), alone=alone
@@ -307,5 +307,7 @@ def serve(setup_text: str, fds: tuple[int, int, int, int]) -> None:
         worker.watchdog.cancel = service.cancel
     if worker.guarded:
         worker.protect(setup)
+    if setup["artifacts"] is not None:
+        _attempt.workshop = (setup["artifacts"], worker.guard)
     if worker.load():
         (service or worker).serve()

@@ -4,9 +4,8 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Callable
-from typing import Any
 
+from laneway._core.untyped import Any, Callable
 from laneway.authoring import AttemptStopped
 from laneway.lanes import _frames as frames
 
