@@ -70,3 +70,17 @@ def test_an_unknown_command_is_refused_and_a_known_one_is_imported_only_when_nam
     _, real, _ = laneway.resolve_command(context, ["run", "x"])
     assert real is not None
     assert {option.name for option in real.params} >= {"target", "store", "as_json"}
+
+
+def test_ctrl_c_while_the_commands_are_read_leaves_no_traceback() -> None:
+    code = (
+        "import sys\n"
+        "class Pressed:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'rich_click': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        "from laneway.cli import main\n"
+        "sys.exit(main(['doctor', '--help']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "laneway: stopped\n")
