@@ -24,8 +24,9 @@ from laneway.aio._keywords import (
     names_keyword,
     takes_keyword,
 )
+from laneway.aio._lookout import Lookout
 from laneway.aio._metadata import TaskMetadata, TaskMetadataFields, checked
-from laneway.aio._observers import Audience, TaskObserver, Watch, report
+from laneway.aio._observers import Audience, TaskObserver, Watch, report, tell_ended
 
 
 class Share(Protocol):
@@ -47,6 +48,7 @@ class MetadataTaskFactory:
 
     __slots__ = (
         "__weakref__",
+        "_lookout",
         "_names_metadata",
         "_plain_loop",
         "_takes_context",
@@ -63,6 +65,7 @@ class MetadataTaskFactory:
         self.beneath = beneath
         self.audience = Audience()
         self.shares: tuple[Share, ...] = ()
+        self._lookout = Lookout(loop)
         # A loop class with a create_task of its own keeps seeing the calls, unless it refuses metadata.
         self._plain_loop = type(loop).create_task is BaseEventLoop.create_task or not loop_takes_metadata(
             loop
@@ -126,7 +129,8 @@ class MetadataTaskFactory:
         if self.beneath is not None or (metadata is not None and context is not None):
             return self._spawn_beneath(loop, coro, name, context, eager_start, metadata, {})
         audience = self.audience
-        started = perf_counter() if audience.created else 0.0
+        created = audience.created
+        started = perf_counter() if created else 0.0
         token: Token[TaskMetadata | None] | None = None
         if metadata is not None:
             if name is None:
@@ -140,7 +144,7 @@ class MetadataTaskFactory:
             metadata = metadata_in(context)
         elif PINNED and (metadata := pinned_here()) is not None:
             context = context_with(metadata)
-        elif audience.created:
+        elif created:
             metadata = inherited_metadata()
         try:
             if eager_start is not None:
@@ -152,17 +156,21 @@ class MetadataTaskFactory:
         finally:
             if token is not None:
                 reset_current(token)
-        if audience.created:
-            watch = Watch(audience, metadata, started)
-            for tell in audience.created:
+        if created:
+            for tell in created:
                 try:
                     tell(task, metadata)
                 except (Exception, CancelledError) as error:  # noqa: BLE001  # a stranger's code; reported
                     report(tell, task, error)
-            if eager_start and task.done():
-                watch(task)
+            if not eager_start:
+                lookout = self._lookout
+                lookout.new.append((task, metadata, audience, started))
+                if not lookout.is_asked:
+                    lookout.ask()
+            elif task.done():
+                tell_ended(((task, metadata, audience, started),), perf_counter())
             else:
-                task.add_done_callback(watch)
+                task.add_done_callback(Watch(audience, metadata, started))
         try:
             return task
         finally:

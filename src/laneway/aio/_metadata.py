@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any, NoReturn, Self, TypedDict, cast
 
 FIELDS = ("operation_name", "correlation_id", "priority_hint")
@@ -158,7 +159,25 @@ _set_task_name = TaskMetadata.__dict__["cached_task_name"].__set__
 
 def checked(metadata: TaskMetadata | Mapping[str, object]) -> TaskMetadata:
     """`metadata` as a record: as it is if it is one already, else built from a mapping."""
-    return metadata if isinstance(metadata, TaskMetadata) else TaskMetadata.from_mapping(metadata)
+    if isinstance(metadata, TaskMetadata):
+        return metadata
+    if type(cast("object", metadata)) is dict:
+        fields = metadata
+        operation, correlation = fields.get("operation_name"), fields.get("correlation_id")
+        priority = fields.get("priority_hint")
+        given = (operation is not None) + (correlation is not None) + (priority is not None)
+        if given == len(fields):
+            try:
+                return _checked(operation, correlation, priority)
+            except MetadataError, TypeError:  # refused, or not hashable: told below, in full
+                pass
+    return TaskMetadata.from_mapping(metadata)
+
+
+@lru_cache(maxsize=512, typed=True)
+def _checked(operation: Any, correlation: Any, priority: Any) -> TaskMetadata:
+    """Records are immutable, and programs that give mappings give the same few again and again."""
+    return TaskMetadata(operation_name=operation, correlation_id=correlation, priority_hint=priority)
 
 
 def _check_mapping(fields: object) -> None:

@@ -53,6 +53,10 @@ class Audience:
         return Audience(one for one in self.observers if any(one is other for other in latest.observers))
 
 
+type New = tuple[Task[Any], TaskMetadata | None, Audience, float]
+"""A task under observation, its metadata, who is told, and when it was asked for."""
+
+
 class Watch:
     """One task under observation: the done callback that tells its audience."""
 
@@ -77,26 +81,35 @@ class Watch:
             task.add_done_callback(self)
 
     def __call__(self, task: Task[Any]) -> None:
-        """Tell that the task is done.
+        """Tell that the task is done."""
+        tell_ended(((task, self._metadata, self._audience, self._started),), perf_counter())
 
-        `Task.exception()` would mark the exception as retrieved and silence asyncio's report of a failure
-        that nobody looked at. So the attribute behind it is read, which the C and the Python implementation
-        share.
-        """
-        seconds = perf_counter() - self._started
-        outcome: TaskOutcome
+
+def tell_ended(watched: Iterable[New], now: float) -> list[New]:
+    """Tell of each task that is done by now, and return the others.
+
+    `Task.exception()` would mark the exception as retrieved and silence asyncio's report of a failure that nobody
+    looked at. So the attribute behind it is read, which the C and the Python implementation share.
+    """
+    others: list[New] = []
+    outcome: TaskOutcome
+    for new in watched:
+        task, metadata, audience, started = new
+        if not task.done():
+            others.append(new)
+            continue
         if task._exception is not None:
             outcome = "failed"
         else:
             outcome = "cancelled" if task.cancelled() else "succeeded"
-        audience = self._audience
         if audience.followed_by is not None:
             audience = audience.remaining()
         for tell in audience.finished:
             try:
-                tell(task, self._metadata, outcome, seconds)
+                tell(task, metadata, outcome, now - started)
             except (Exception, CancelledError) as error:  # noqa: BLE001  # a stranger's code; reported
                 report(tell, task, error)
+    return others
 
 
 def report(tell: object, task: Task[Any], error: BaseException) -> None:

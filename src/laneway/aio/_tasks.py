@@ -53,7 +53,7 @@ def create_task[T](
         factory = loop.get_task_factory()
         if type(factory) is MetadataTaskFactory and factory.direct:
             return factory.spawn(loop, coro, name, context, eager_start, metadata)
-        if metadata is None and name is None and context is None and eager_start is None:
+        if name is None and context is None and eager_start is None and (metadata is None or factory is None):
             return loop.create_task(coro)
         return _forward(loop.create_task, loop, coro, name, context, eager_start, metadata)
     except BaseException:

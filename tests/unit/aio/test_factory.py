@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+import uvloop
 
 from laneway import aio
 from laneway.aio import TaskMetadata, _current
@@ -524,8 +525,6 @@ def test_shares_of_one_loop_may_come_and_go_from_other_threads(recording: Any) -
 
 
 def test_it_works_on_uvloop(recording: Any) -> None:
-    uvloop = pytest.importorskip("uvloop")
-
     async def main() -> Any:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, uvloop.Loop)
@@ -541,3 +540,47 @@ def test_it_works_on_uvloop(recording: Any) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(main()) == ((SEND, SEND), COUNT, COUNT, None)
     assert [call[0] for call in recording.calls].count("finished") == 4
+
+
+def test_what_uvloop_cannot_do_it_refuses_and_our_own_calls_do_without() -> None:
+    handed: list[dict[str, Any]] = []
+
+    def foreign(loop: Any, coro: Any, metadata: Any = None, **keywords: Any) -> asyncio.Task[Any]:
+        handed.append({"metadata": metadata, **keywords})
+        return asyncio.Task(coro, loop=loop, **keywords)
+
+    async def main() -> Any:
+        loop = asyncio.get_running_loop()
+        with aio.install_task_factory(loop):
+            coro = seen()
+            with pytest.raises(TypeError, match="metadata"):
+                assert loop.create_task(coro, metadata=SEND) is None  # type: ignore[call-arg]
+            coro.close()
+            ours = await aio.create_task(seen(), metadata=SEND)
+        loop.set_task_factory(foreign)
+        await aio.create_task(nothing(), name="a", metadata=SEND)  # checked, and dropped
+        with pytest.raises(aio.MetadataError, match="operation_name"):
+            aio.create_task(nothing(), metadata={"operation_name": ""})
+        loop.set_task_factory(None)
+        return ours
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(main()) == SEND
+    assert [one["metadata"] for one in handed] == [None]
+
+
+def test_an_eager_factory_beneath_works_on_uvloop(recording: Any) -> None:
+    async def main() -> Any:
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(asyncio.eager_task_factory)
+        with aio.install_task_factory(loop, [recording]):
+            task = aio.create_task(seen(), metadata=SEND)
+            assert task.done()
+            waits = aio.create_task(asyncio.sleep(0, "later"), metadata=COUNT)
+            assert await waits == "later"
+        assert loop.get_task_factory() is asyncio.eager_task_factory
+        return task.result()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(main()) == SEND
+    assert [call[0] for call in recording.calls] == ["created", "finished"] * 2

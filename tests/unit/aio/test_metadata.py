@@ -1,5 +1,6 @@
 """`TaskMetadata`: what is accepted, what is refused and by which key, and what the record promises."""
 
+import asyncio
 import copy
 import json
 import pickle
@@ -13,7 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laneway import aio
-from laneway.aio import MetadataError, MetadataTypeError, MetadataValueError, TaskMetadata
+from laneway.aio import (
+    MetadataError,
+    MetadataTypeError,
+    MetadataValueError,
+    TaskMetadata,
+    TaskMetadataFields,
+)
 
 FULL = {"operation_name": "send invoice", "correlation_id": "order-42", "priority_hint": 3}
 
@@ -175,3 +182,19 @@ def test_the_task_name_folds_in_what_matters(fields: dict[str, Any], name: str) 
     record = TaskMetadata.from_mapping(fields)
     assert record.task_name() == name
     assert record.task_name() == name
+
+
+async def test_a_bool_is_refused_however_often_the_equal_number_was_taken() -> None:
+    for _ in range(3):
+        task = aio.create_task(asyncio.sleep(0), metadata={"priority_hint": 1, "correlation_id": "c"})
+        await task
+        with pytest.raises(MetadataTypeError, match="priority_hint"):
+            aio.create_task(asyncio.sleep(0), metadata={"priority_hint": True, "correlation_id": "c"})
+
+
+async def test_equal_mappings_name_their_tasks_alike() -> None:
+    fields: TaskMetadataFields = {"operation_name": "send", "correlation_id": "order-1"}
+    with aio.install_task_factory():
+        names = [aio.create_task(asyncio.sleep(0), metadata={**fields}).get_name() for _ in range(2)]
+        await asyncio.sleep(0)
+    assert names == ["send [order-1]"] * 2
