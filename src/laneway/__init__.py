@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from laneway._core.model import Retry, TaskSpec, WorkflowSpec
     from laneway.app import Engine
+    from laneway.artifacts import Artifact, artifact
     from laneway.authoring import AttemptStopped, Workflow, cancelled, task, trace_context
     from laneway.engine.handle import RunHandle
     from laneway.engine.pools import Pool
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Artifact",
     "AttemptStopped",
     "Backpressure",
     "ContextConflict",
@@ -60,6 +62,7 @@ __all__ = [
     "Workflow",
     "WorkflowInvalid",
     "WorkflowSpec",
+    "artifact",
     "cancelled",
     "defer",
     "run",
@@ -85,6 +88,7 @@ _HOMES = {
     ),
     "laneway._core.model": ("Retry", "TaskSpec", "WorkflowSpec"),
     "laneway.app": ("Engine",),
+    "laneway.artifacts": ("Artifact", "artifact"),
     "laneway.front_door": ("run",),
     "laneway.authoring": ("AttemptStopped", "Workflow", "cancelled", "task", "trace_context"),
     "laneway.engine.handle": ("RunHandle",),

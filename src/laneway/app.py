@@ -16,6 +16,7 @@ from laneway._core.records import Parent
 from laneway.assembly import Assembly
 from laneway.authoring import Workflow
 from laneway.controls import Controls, encoded_context
+from laneway.engine.artifacts import Artifacts
 from laneway.engine.dispatch import Driver
 from laneway.engine.handle import RunHandle
 from laneway.engine.nested import WorkflowLane
@@ -32,6 +33,7 @@ from laneway.ports import EngineCard, Lane, Observer, Store, Unit
 from laneway.registry import lane_factories, store_of
 from laneway.settings import durability_from, moment_of, retention_from, settings_from
 from laneway.stores._processes import here, is_gone
+from laneway.stores.artifacts import artifacts_of
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -112,6 +114,8 @@ class Engine(Controls):
             workers=settings.workers if workers is None else workers,
             interpreters=settings.interpreters if interpreters is None else interpreters,
         )
+        self.artifacts = Artifacts(settings.artifact_bytes)
+        self.fleet.workshop = self.artifacts.worker_setup
         self.lanes: dict[str, Lane] = {}
         self._observation = Observation(settings, audit=audit, capture=capture)
         self._around: Surroundings | None = None
@@ -129,7 +133,7 @@ class Engine(Controls):
         self.lanes = {name: make(self.fleet) for name, make in lane_factories().items()}
         self.lanes[WorkflowLane.name] = WorkflowLane(self)
         self._assembly = Assembly(self.lanes, self._traffic)
-        around = Surroundings(self.store, self.lanes)
+        around = Surroundings(self.store, self.lanes, self.artifacts.open(artifacts_of(self.store)))
         self._code = {one.name: self._assembly.runnable(one) for one in self._workflows}
         runs = Runs(
             around, card, max_runs=self._max_runs, lease=self._lease, traffic=self._traffic, code=self._code
@@ -184,6 +188,7 @@ class Engine(Controls):
                     await lane.close(grace=grace)
                 await self._traffic.close()
             finally:
+                await self.artifacts.close()
                 await self.store.close()
                 if self._factory is not None:
                     self._factory.remove()
@@ -264,7 +269,7 @@ class Engine(Controls):
         )
         if not record.is_new:
             self._observation.not_begun(about)
-        return RunHandle(_text(record.run), around, runs, driver, is_new=record.is_new)
+        return RunHandle(str(UUID(bytes=record.run)), around, runs, driver, is_new=record.is_new)
 
     async def cancel(self, run: str) -> None:
         """Cancel a run, wherever it is driven; one that nobody drives is recorded as cancelled right away."""

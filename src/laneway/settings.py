@@ -67,6 +67,7 @@ SETTINGS = (
         "Public keys whose signatures on packages are accepted, or files with one each, separated by commas.",
     ),
     Setting("LANEWAY_SIGNED_ONLY", "off", "on refuses packages that no trusted key signed."),
+    Setting("LANEWAY_ARTIFACT_MIB", "1024", "The largest artifact that a task may make; off for any size."),
     Setting("LANEWAY_PS", "on", "off hides engines from `laneway ps`."),
 )
 
@@ -87,6 +88,7 @@ class Settings(NamedTuple):
     audit_fsync: AuditFsync = "rotate"
     trusted_keys: tuple[str, ...] = ()
     signed_only: bool = False
+    artifact_bytes: int | None = 1 << 30
     ps: bool = True
 
 
@@ -111,6 +113,7 @@ def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
         signed_only=_switch("LANEWAY_SIGNED_ONLY", raw["LANEWAY_SIGNED_ONLY"]),
         audit=raw["LANEWAY_AUDIT"],
         audit_fsync="each" if _one_of("LANEWAY_AUDIT_FSYNC", raw, "each", "rotate") == "each" else "rotate",
+        artifact_bytes=_mebibytes("LANEWAY_ARTIFACT_MIB", raw["LANEWAY_ARTIFACT_MIB"]),
         ps=_switch("LANEWAY_PS", raw["LANEWAY_PS"]),
     )
 
@@ -184,6 +187,20 @@ def _seconds(setting: str, value: str) -> float:
         return seconds
     raise SettingInvalid(
         setting=setting, value=value, reason="it is a number of seconds", advice="Use 0 or more."
+    )
+
+
+def _mebibytes(setting: str, value: str) -> int | None:
+    if value.strip().lower() in ("", "off"):
+        return None
+    try:
+        size = float(value)
+    except ValueError:
+        size = 0.0
+    if 0 < size < float("inf"):
+        return int(size * (1 << 20))
+    raise SettingInvalid(
+        setting=setting, value=value, reason="it is a number of MiB", advice="Use more than 0, or off."
     )
 
 

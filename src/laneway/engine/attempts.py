@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from laneway import _attempt, aio
+from laneway._core.artifacts import MARK
 from laneway._core.errors import ContextConflict
 from laneway._core.failures import MissingKey
 from laneway._core.records import NO_ITEM
@@ -90,11 +91,13 @@ class Attempts:
         around = self._around
         for attempt_started in around.on_attempt:
             order = attempt_started(self._driver, order)
-        here = _attempt.Here(order, lane.name)
+        here = _attempt.Here(order, lane.name, around.artifacts.desk)
         _attempt.current.set(here)
         self.running[key] = self._around.now()
         try:
-            outcome = await lane.run(order)
+            outcome = await (lane.run(order) if MARK not in payload else around.artifacts.run(lane, order))
+            if MARK in outcome.body:
+                outcome = await around.artifacts.settle(order, outcome)
         except BaseException:
             for observer in around.observers:
                 observer.attempt_dropped(self._driver, order)

@@ -117,6 +117,7 @@ class Runs:
             tags=tags,
             parent=parent,
         )
+        await self._around.artifacts.claim(submission.run, context)
         if parent is not None:
             self._room.inside += (
                 1  # the run above waits for this one: to wait for room here could be for ever

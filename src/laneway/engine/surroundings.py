@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from laneway._core.events import EventRow
 from laneway._core.records import Transition
+from laneway.engine.artifacts import Artifacts
 from laneway.ports import Lane, LiveRun, Observer, Outcome, StepOrder, Store
 
 __all__ = ["Surroundings", "log"]
@@ -19,6 +20,7 @@ class Surroundings:
 
     __slots__ = (
         "_observers",
+        "artifacts",
         "lanes",
         "listeners",
         "now",
@@ -33,12 +35,14 @@ class Surroundings:
         self,
         store: Store,
         lanes: Mapping[str, Lane],
+        artifacts: Artifacts | None = None,
         *,
         now: Callable[[], float] = time.time,
         spread: Callable[[], float] = random.random,
     ) -> None:
         self.store = store
         self.lanes = lanes
+        self.artifacts = Artifacts(None) if artifacts is None else artifacts
         self.now = now
         self.spread = spread
         self.listeners: list[Callable[[Sequence[EventRow]], None]] = []

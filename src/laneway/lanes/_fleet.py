@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -69,6 +69,8 @@ class Fleet:
         self.threads = threads
         self.environment = dict(os.environ)
         """What packages may see of it is decided by their policy."""
+        self.workshop: Callable[[str, bool], dict[str, Any] | None] = _no_workshop
+        """Where the worker of that name makes and reads artifacts; it exists already if the worker may not make it."""
         self._recycle_count = recycle_count
         self._recycle_age = recycle_age
         self._recycle_memory_mib = recycle_memory_mib
@@ -336,6 +338,10 @@ class Fleet:
                     host.kill(host)
                 await asyncio.wait_for(self._empty.wait(), 5.0)
         self._pools.clear()
+
+
+def _no_workshop(worker: str, made: bool) -> None:
+    """Without an engine there is nowhere to keep artifacts."""
 
 
 async def _closed(lane: str) -> Outcome:

@@ -27,20 +27,9 @@ _ALWAYS_READ = (
     "/usr/lib/locale", "/usr/share/locale", "/etc/mime.types",
 )  # fmt: skip
 _PLAIN_ENVIRONMENT = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "LANGUAGE",
-    "TZ",
-    "TMPDIR",
-    "TEMP",
-    "TMP",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "TERM",
+    "PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "USER", "LOGNAME", "SHELL", "TERM",
     "LD_LIBRARY_PATH",
-)
+)  # fmt: skip
 _NATIVE = frozenset(
     {
         "ctypes",
@@ -58,6 +47,7 @@ _MEMORY_EVENTS = (
 )  # fmt: skip
 _NOTHING = "never"
 _MOST_REFUSALS = 50
+_MOST_GRANTS = 100
 
 
 def kept_environment(policy: dict[str, Any], environment: dict[str, str]) -> dict[str, str]:
@@ -85,6 +75,7 @@ class Guard:
         self._policy = policy
         self._read = self._folders("filesystem.read", (*roots, *_ALWAYS_READ))
         self._write = self._folders("filesystem.write", ("/dev/null",))
+        self._granted: tuple[str, ...] = ()
         self._children = children
         self._alone = alone
         self._resolved: dict[str, frozenset[str]] = {}
@@ -112,6 +103,11 @@ class Guard:
                 check(arguments)
 
         sys.addaudithook(hook)
+
+    def grant(self, file: str) -> None:
+        """Let the package read that file from now on; of many, the latest."""
+        if self._read is not None:
+            self._granted = (realpath(file), *self._granted[:_MOST_GRANTS])
 
     def take(self) -> list[str]:
         """What was refused since the last time."""
@@ -238,7 +234,7 @@ class Guard:
         if writes:
             if not self._within(path, self._write):
                 self._refuse("filesystem.write", f"writing {_shown(path)}")
-        elif not self._within(path, self._read) and not (self._write and self._within(path, self._write)):
+        elif not any(self._within(path, one) for one in (self._read, self._granted, self._write or ())):
             self._refuse("filesystem.read", f"reading {_shown(path)}")
 
     def _sqlite(self, arguments: tuple[Any, ...]) -> None:

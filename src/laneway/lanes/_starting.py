@@ -30,6 +30,7 @@ def start_worker(pool: Pool, *, exclusive: bool) -> Worker:
         "inline": inline,
         "home": LANEWAY_PARENT,
         "guarded": guarded,
+        "artifacts": fleet.workshop(name, guarded and shell == "process"),
         "place": pool.place,
         "threads": fleet.threads,
         "unit": {

@@ -1,10 +1,12 @@
 """What the memory stores of one process that belong together share."""
 
+import time
 from collections.abc import Callable, Collection, Mapping
 
 from laneway._core.events import EventRow
 from laneway._core.records import RunRecord, Signal, StepRow, Wish
 from laneway.ports import EngineCard
+from laneway.stores._artifact_rows import DAY
 from laneway.stores._rows import first_id, run_id
 
 __all__ = ["Records", "ages_of", "matches"]
@@ -24,6 +26,24 @@ class Records:
         self.wishes: dict[tuple[bytes, str, str], Wish] = {}
         self.engines: dict[str, tuple[EngineCard, float, Callable[[], None] | None]] = {}
         self.documents: dict[tuple[str, str], tuple[int, bytes]] = {}
+        self.artifacts: dict[str, tuple[bytes, float]] = {}
+        """Per digest the content, and when it came."""
+        self.artifact_uses: dict[bytes, set[str]] = {}
+        """Per run the digests it uses."""
+
+    def tidy_artifacts(self) -> dict[str, int]:
+        """Drop what no run uses, and what was put in by hand a day ago."""
+        uses, runs_before = self.artifact_uses, first_id(time.time() - DAY)
+        for run in [one for one in uses if one < runs_before and one not in self.runs]:
+            del uses[run]
+        used = set[str]().union(*uses.values())
+        gone = [self.artifacts.pop(one)[0] for one in list(self.artifacts) if one not in used]
+        return {"artifacts": len(gone), "artifact_bytes": sum(map(len, gone))}
+
+    def artifact_sizes(self) -> dict[str, int]:
+        """How many artifacts there are, and their bytes."""
+        sizes = [len(body) for body, _ in self.artifacts.values()]
+        return {"artifacts": len(sizes), "artifact_bytes": sum(sizes)}
 
 
 def matches(

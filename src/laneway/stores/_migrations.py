@@ -25,10 +25,13 @@ class Migration(NamedTuple):
 
 def migrations(adapter: str) -> tuple[Migration, ...]:
     """The adapter's own migrations, oldest first."""
-    return (
-        Migration(1, script(adapter, "0001_schema")),
-        Migration(2, script(adapter, "0002_schedules")),
-    )
+    return tuple(Migration(number, script(adapter, name)) for number, name in enumerate(_FILES[adapter], 1))
+
+
+_FILES = {
+    "sqlite": ("0001_schema", "0002_schedules"),
+    "postgres": ("0001_schema", "0002_schedules", "0003_artifacts"),
+}
 
 
 def pending(

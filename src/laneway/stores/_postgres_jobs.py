@@ -8,6 +8,7 @@ from uuid import UUID
 from laneway._core.errors import RunNotFound, StoreFenced
 from laneway._core.records import ENDED, SavedRun, Wish
 from laneway.ports import EngineCard, Standing
+from laneway.stores._postgres_artifacts import swept
 from laneway.stores._postgres_link import ALL, Connection, channel
 from laneway.stores._postgres_reads import cards, saved
 from laneway.stores._processes import is_gone
@@ -155,10 +156,11 @@ def sweep(sql: Statements, before: float, limit: int) -> Work:
     async def job(connection: Connection) -> dict[str, int]:
         rows = await (await connection.execute(sql["sweep_find"], (before, limit))).fetchall()
         runs = [row[0] for row in rows]
-        counts = {"runs": len(runs), "steps": 0, "events": 0}
+        removed = await swept(connection, runs, last=len(runs) < limit)
+        counts = {"runs": len(runs), "steps": 0, "events": 0, **removed}
         if not runs:
             return counts
-        for table in ("wish", "signal", "artifact_use"):
+        for table in ("wish", "signal"):
             await connection.execute(sql[f"sweep_{table}"], (runs,))
         counts["steps"] = (await connection.execute(sql["sweep_step"], (runs,))).rowcount
         counts["events"] = (await connection.execute(sql["sweep_event"], (runs,))).rowcount

@@ -12,6 +12,7 @@ from laneway._core.records import ENDED, SavedRun, Wish
 from laneway.ports import EngineCard, Standing
 from laneway.stores._processes import booted_apart, is_gone
 from laneway.stores._rows import run_id
+from laneway.stores._sqlite_artifacts import Files
 from laneway.stores._sqlite_reads import saved
 from laneway.stores._sqlite_writer import Job
 
@@ -168,19 +169,21 @@ def keep(sql: Statements, kind: str, name: str, body: bytes | None, version: int
     return job
 
 
-def sweep(sql: Statements, before: float, limit: int) -> Job:
+def sweep(sql: Statements, files: Files, before: float, limit: int) -> Job:
     """Delete old runs with all that belongs to them, and give some of the file back."""
 
     def job(connection: sqlite3.Connection) -> dict[str, int]:
         runs = connection.execute(sql["sweep_find"], (before, limit)).fetchall()
+        used = files.released(connection, runs)
         for table in ("tag", "wish", "signal", "artifact_use"):
             connection.executemany(sql[f"sweep_{table}"], runs)
+        removed = files.remove(connection, used)
         steps = connection.executemany(sql["sweep_step"], runs).rowcount if runs else 0
         events = connection.executemany(sql["sweep_event"], runs).rowcount if runs else 0
         connection.executemany(sql["sweep_run"], runs)
         page = connection.execute("pragma page_size").fetchone()[0]
         connection.execute(f"pragma incremental_vacuum({_FREED_BYTES // page})").fetchall()
-        return {"runs": len(runs), "steps": max(steps, 0), "events": max(events, 0)}
+        return {"runs": len(runs), "steps": max(steps, 0), "events": max(events, 0), **removed}
 
     return job
 

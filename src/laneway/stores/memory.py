@@ -218,6 +218,7 @@ class MemoryStore:
             record = records.runs.pop(run)
             steps += len(records.steps.pop(run))
             records.signals.pop(run, None)
+            records.artifact_uses.pop(run, None)
             if record.key is not None:
                 del records.keys[record.key]
         events = sum(1 for row in records.events if row.run in going)
@@ -229,7 +230,7 @@ class MemoryStore:
         )
         del records.events[:kept]
         records.first += kept
-        return {"runs": len(going), "steps": steps, "events": events}
+        return {"runs": len(going), "steps": steps, "events": events, **records.tidy_artifacts()}
 
     # ---- reading
 
@@ -290,7 +291,7 @@ class MemoryStore:
         records = self._records
         steps = sum(len(one) for one in records.steps.values())
         rows = {"runs": len(records.runs), "steps": steps, "events": len(records.events)}
-        return [{**rows, "artifacts": 0, "artifact_bytes": 0, "documents": len(records.documents)}]
+        return [{**rows, **records.artifact_sizes(), "documents": len(records.documents)}]
 
     def _ages(self) -> Answers:
         return [ages_of(self._records.runs.values(), self._may_go)]

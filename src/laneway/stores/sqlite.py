@@ -15,6 +15,7 @@ from laneway.stores import _sqlite_jobs as jobs
 from laneway.stores._batch import Batch
 from laneway.stores._migrations import Migration, migrations
 from laneway.stores._rows import run_id
+from laneway.stores._sqlite_artifacts import Files, tidied
 from laneway.stores._sqlite_errors import explained
 from laneway.stores._sqlite_file import DatabaseFile
 from laneway.stores._sqlite_nudges import Nudges
@@ -69,6 +70,7 @@ class SqliteStore:
             migrations=migrations("sqlite") if changes is None else changes,
             busy=busy,
         )
+        self.files = Files(self.path, synced=durability == "fsync")
         self._clock = clock
         self._hook = hook
         self._writer: Writer | None = None
@@ -166,7 +168,10 @@ class SqliteStore:
         return kept
 
     async def sweep(self, *, before: float, limit: int = 1000) -> dict[str, int]:
-        swept: dict[str, int] = await self._do(jobs.sweep(self._sql, before, limit))
+        swept: dict[str, int] = await self._do(jobs.sweep(self._sql, self.files, before, limit))
+        if swept["runs"] < limit:  # the last piece
+            for name, number in (await tidied(self)).items():
+                swept[name] += number
         return swept
 
     # ---- reading

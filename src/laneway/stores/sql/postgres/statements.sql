@@ -219,8 +219,5 @@ delete from wish where run = any(%b::bytea[]);
 -- name: sweep_signal
 delete from signal where run = any(%b::bytea[]);
 
--- name: sweep_artifact_use
-delete from artifact_use where run = any(%b::bytea[]);
-
 -- name: notify
 select pg_notify(%s, '');

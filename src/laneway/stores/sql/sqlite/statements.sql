@@ -172,6 +172,9 @@ select status, count(*) from run group by status order by status;
 select (select count(*) from run), (select count(*) from step), (select count(*) from event),
     (select count(*) from artifact), (select coalesce(sum(size), 0) from artifact), (select count(*) from document);
 
+-- name: schema
+select max(cast(substr(name, 1, 4) as integer)) from migration;
+
 -- name: ages
 select (select created from run order by id limit 1),
     (select min(ended) from run
@@ -219,16 +222,3 @@ delete from signal where run = ?;
 
 -- name: sweep_artifact_use
 delete from artifact_use where run = ?;
-
--- name: artifact_write
-insert into artifact (hash, size, created) values (?, ?, ?) on conflict (hash) do nothing;
-
--- name: artifact_use_write
-insert into artifact_use (run, hash) values (?, ?) on conflict (run, hash) do nothing;
-
--- name: artifact_unused
-select hash from artifact
-where created < ? and not exists (select 1 from artifact_use where artifact_use.hash = artifact.hash) limit ?;
-
--- name: artifact_remove
-delete from artifact where hash = ?;

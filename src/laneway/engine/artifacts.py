@@ -1,0 +1,329 @@
+"""An engine's artifacts: what tasks made is kept before their steps commit, and is at hand when others read it."""
+
+import asyncio
+import errno
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, BinaryIO, Protocol
+from uuid import UUID, uuid4, uuid7
+
+import msgspec
+
+from laneway._core.artifacts import (
+    MARK,
+    ArtifactDamaged,
+    ArtifactError,
+    ArtifactMissing,
+    ArtifactTooLarge,
+    named,
+)
+from laneway._core.errors import SettingInvalid, StoreUnavailable
+from laneway._core.failures import failure_record
+from laneway.artifacts import Artifact, Desk
+from laneway.engine.artifact_cache import Cache
+from laneway.ports import Lane, Outcome, StepOrder
+
+__all__ = ["ArtifactBook", "Artifacts", "digests_in"]
+
+log = logging.getLogger("laneway.engine")
+
+_REFERENCE = re.compile(rb'"\$artifact"\s*:\s*"sha256:([0-9a-f]{64})"')
+_CARRYING = frozenset({"value", "patch", "suspension"})
+_STORE_PAUSE = 1.0
+"""Seconds between two tries while the store cannot be written."""
+
+
+class ArtifactBook(Protocol):
+    """Where one store keeps artifacts. A run that uses one keeps it from being swept.
+
+    Digests are SHA-256 in hexadecimal. All may raise StoreUnavailable: nothing was changed; it is safe to try again.
+    """
+
+    folder: str
+    """Of a store whose artifacts are files: `objects` and `staging` are in it. Empty where bytes are elsewhere."""
+
+    def staging(self) -> str:
+        """A name in `folder/staging` for the files of this engine, which tells others whether it still lives."""
+        ...
+
+    async def keep(self, run: bytes, staged: Mapping[str, str], others: Sequence[str]) -> list[str]:
+        """Keep the files `staged` by digest and record that `run` uses them and `others`, in one transaction.
+
+        What was staged is durable and whole afterwards, however often it was there before; the file may be gone.
+
+        Returns:
+            Those of `others` that are not there; nothing is recorded about them.
+        """
+        ...
+
+    async def fetch(self, digest: str, target: str) -> bool:
+        """Write an artifact's bytes to the file `target`; False if it is not there."""
+        ...
+
+    async def listed(self, run: bytes | None) -> list[dict[str, Any]]:
+        """All artifacts, or a run's: `digest`, `size`, `created` and how many `runs` use it, oldest first."""
+        ...
+
+
+def digests_in(bodies: Iterable[bytes]) -> list[str]:
+    """The digests of all references in encoded JSON, each once. Text that looks like one has its quotes escaped."""
+    found: dict[str, None] = {}
+    for body in bodies:
+        if MARK in body:
+            found.update(dict.fromkeys(one.decode() for one in _REFERENCE.findall(body)))
+    return list(found)
+
+
+class Artifacts:
+    """The artifacts of an engine's store: `engine.artifacts`.
+
+    Args:
+        limit: bytes that one may have, or None.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit = limit
+        self.desk: Desk | None = None
+        """Where tasks of this process make and read them."""
+        self._book: ArtifactBook | None = None
+        self._folder = ""
+        self._staging = ""
+        self._cache: Cache | None = None
+
+    def open(self, book: ArtifactBook | None) -> Artifacts:
+        """Get ready; nothing is written before there is something to write. Without a book the store keeps none."""
+        self._book = book
+        if book is None:
+            return self
+        name = book.staging()
+        if book.folder:
+            self._folder, self._cache = book.folder, None
+        else:
+            self._folder = f"{tempfile.gettempdir()}/laneway-artifacts-{uuid4().hex}"
+            self._cache = Cache(f"{self._folder}/objects", book.fetch)
+        self._staging = f"{self._folder}/staging/{name}"
+        self.desk = Desk(f"{self._folder}/objects", f"{self._staging}/engine", self.limit)
+        return self
+
+    async def close(self) -> None:
+        """Remove what was staged and not kept."""
+        book, self._book, self.desk = self._book, None, None
+        if book is None:
+            return
+        gone = self._staging if book.folder else self._folder
+        await asyncio.to_thread(shutil.rmtree, gone, True)
+        if book.folder:
+            for folder in (f"{self._folder}/staging", f"{self._folder}/objects", self._folder):
+                with suppress(OSError):  # not there, or not empty
+                    os.rmdir(folder)
+
+    # ---- for programs
+
+    async def put(self, data: Any, *, media_type: str = "application/octet-stream") -> Artifact:
+        """Keep bytes, the file at a path, or a file open for reading; pass the result in a context.
+
+        A run that gets it keeps it for as long as it is there itself; what no run got is swept after a day.
+
+        Raises:
+            TypeError, OSError, ArtifactTooLarge: as `laneway.artifact`.
+            StoreUnavailable: it was not kept.
+        """
+        book, desk = self._open()
+        made = await asyncio.to_thread(desk.make, data, media_type)
+        desk.hand_over(made)
+        staged = f"{desk.staging}/{made.digest}"
+        await book.keep(uuid7().bytes, {made.digest: staged}, ())
+        await self._cached({made.digest: staged})
+        return made
+
+    async def get(self, reference: Mapping[str, Any] | Artifact) -> Artifact:
+        """An artifact by its reference, such as a value of a result's context, ready to be read.
+
+        Raises:
+            TypeError: it is no reference.
+            ArtifactMissing: the store has not got it.
+        """
+        book, desk = self._open()
+        if isinstance(reference, Artifact):
+            reference = reference.reference
+        found = named(dict(reference))
+        if found is None:
+            raise TypeError(
+                f"{str(reference)[:100]!r} is no reference to an artifact: it has $artifact, size and media_type"
+            )
+        digest = found[0]
+        if self._cache is not None:
+            there = await self._cache.fetch(digest)
+        else:
+            there = await asyncio.to_thread(os.path.exists, desk.place(digest))
+        if not there:
+            raise _missing(digest, book.folder)
+        return Artifact(desk, *found)
+
+    async def read(self, reference: Mapping[str, Any] | Artifact) -> bytes:
+        """All bytes of an artifact, checked. Raises as `get`, and ArtifactDamaged."""
+        return await asyncio.to_thread((await self.get(reference)).read)
+
+    async def open_file(self, reference: Mapping[str, Any] | Artifact) -> BinaryIO:
+        """An artifact as a file for reading, checked. Raises as `read`."""
+        return await asyncio.to_thread((await self.get(reference)).open)
+
+    async def list(self, run: str | None = None) -> list[dict[str, Any]]:
+        """All artifacts of the store, or those a run uses: `hash`, `size`, `created`, how many `runs` use it."""
+        book, _ = self._open()
+        rows = await book.listed(None if run is None else UUID(run).bytes)
+        return [{"hash": f"sha256:{row.pop('digest')}", **row} for row in rows]
+
+    def _open(self) -> tuple[ArtifactBook, Desk]:
+        if self._book is None or self.desk is None:
+            raise SettingInvalid(
+                setting="engine.artifacts",
+                value="closed",
+                reason="its engine is not open, or its store keeps none",
+                advice="Use it inside `async with Engine(...)` on memory://, sqlite:///FILE or postgresql://...",
+            )
+        return self._book, self.desk
+
+    # ---- for the engine
+
+    def worker_setup(self, worker: str, made: bool) -> dict[str, Any] | None:
+        """What a worker needs to know; with `made` its folders are there, for it may not make them itself."""
+        if self._book is None:
+            return None
+        objects, staging = f"{self._folder}/objects", f"{self._staging}/{worker}"
+        if made:
+            for folder in (objects, staging):
+                os.makedirs(folder, 0o700, exist_ok=True)
+        return {"objects": objects, "staging": staging, "limit": self.limit}
+
+    async def claim(self, run: bytes, *bodies: bytes) -> None:
+        """Record that a run uses what these values refer to, before the run or the values are recorded.
+
+        Raises:
+            ArtifactMissing: the store has not got one of them.
+        """
+        digests = digests_in(bodies)
+        if digests and self._book is not None:
+            missing = await self._book.keep(run, {}, digests)
+            if missing:
+                _refuse_missing(bodies, missing, self._book.folder)
+
+    async def run(self, lane: Lane, order: StepOrder) -> Outcome:
+        """`lane.run(order)`; meanwhile workers of this host can open what the order's payload refers to."""
+        cache = self._cache
+        if cache is None or order.task.lane == "workflow":
+            return await lane.run(order)
+        digests = digests_in((order.payload,))
+        cache.pin(digests)
+        try:
+            for digest in digests:
+                await _patiently(partial(cache.fetch, digest), order.run)
+            return await lane.run(order)
+        finally:
+            cache.unpin(digests)
+
+    async def settle(self, order: StepOrder, outcome: Outcome) -> Outcome:
+        """Keep what an attempt made and returned; what comes back may be committed."""
+        digests = digests_in((outcome.body,)) if outcome.kind in _CARRYING else ()
+        book, desk = self._book, self.desk
+        if not digests or book is None or desk is None:
+            return outcome
+        # A package's code might lie about what it made, or change it afterwards.
+        suspicious = order.unit.kind == "package" or bool(order.unit.policy)
+        run = UUID(order.run).bytes
+        places = [f"{self._staging}/{outcome.worker}"] if outcome.worker else []
+        staged: dict[str, str] = {}
+
+        async def keep() -> list[str]:
+            await asyncio.to_thread(
+                self._find, [*places, desk.staging], digests, staged, suspicious=suspicious
+            )
+            return await book.keep(run, staged, [one for one in digests if one not in staged])
+
+        try:
+            missing = await _patiently(keep, order.run)
+            if missing:
+                _refuse_missing((outcome.body,), missing, book.folder)
+        except ArtifactError as error:
+            record = failure_record("other", type(error).__name__, str(error))
+            return msgspec.structs.replace(outcome, kind="failure", body=msgspec.json.encode(record))
+        await self._cached(staged)
+        return outcome
+
+    def _find(
+        self, places: Sequence[str], digests: Sequence[str], staged: dict[str, str], *, suspicious: bool
+    ) -> None:
+        """Add to `staged` what was made by this attempt, checked if somebody might have changed it."""
+        for digest in digests:
+            for path in (f"{place}/{digest}" for place in places):
+                if digest not in staged and os.path.exists(path):
+                    if self.limit is not None and os.path.getsize(path) > self.limit:
+                        raise ArtifactTooLarge(limit_mib=self.limit / (1 << 20))
+                    staged[digest] = self._taken(digest, path) if suspicious else path
+
+    def _taken(self, digest: str, path: str) -> str:
+        """A checked copy of a file that a package's code may still hold open, or may have made a link."""
+        os.makedirs(f"{self._staging}/engine", 0o700, exist_ok=True)
+        mine = f"{self._staging}/engine/{uuid4().hex}"
+        try:
+            source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise ArtifactDamaged(hash=f"sha256:{digest}", where=path) from error
+            raise
+        with open(source, "rb") as theirs, open(mine, "xb") as ours:
+            shutil.copyfileobj(theirs, ours, 1 << 20)
+        with open(mine, "rb") as file:
+            Desk("", "").check(digest, file, path)
+        os.unlink(path)
+        return mine
+
+    async def _cached(self, staged: Mapping[str, str]) -> None:
+        if self._cache is not None:
+            for digest, path in staged.items():
+                self._cache.add(digest, path)
+
+
+async def _patiently[T](work: Callable[[], Awaitable[T]], run: str) -> T:
+    """The answer of `work`, however long the store or its disk is away."""
+    troubled = False
+    while True:
+        try:
+            answer = await work()
+        except (StoreUnavailable, OSError) as error:
+            if not troubled:
+                log.error("an artifact of run %s waits for the store: %s", run, error)
+            troubled = True
+            await asyncio.sleep(_STORE_PAUSE)
+        else:
+            if troubled:
+                log.warning("the store is back; run %s goes on", run)
+            return answer
+
+
+def _missing(digest: str, folder: str) -> ArtifactMissing:
+    return ArtifactMissing(
+        hash=f"sha256:{digest}",
+        where=f"in {folder}" if folder else "in this store",
+        advice="Put it there with `await engine.artifacts.put(...)`; a sweep takes what no run uses.",
+    )
+
+
+def _refuse_missing(bodies: Iterable[bytes], missing: Sequence[str], folder: str) -> None:
+    """Raise for what is truly a reference: JSON that merely has such a key is the user's own."""
+    waiting: list[Any] = [msgspec.json.decode(body) for body in bodies]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            found = named(value)
+            if found is not None and found[0] in missing:
+                raise _missing(found[0], folder)
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
