@@ -3,6 +3,9 @@
 # The values of strangers have no types to know.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import sys
+from importlib import import_module
+
 from laneway._core.artifacts import MARK
 from laneway._core.errors import JsonInvalid
 from laneway._core.failures import MissingKey

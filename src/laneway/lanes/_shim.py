@@ -121,7 +121,7 @@ class Worker:
             # ctypes and resource: only guarded processes pay for them.
             limits = import_module("laneway.lanes._limits")
             limits.limit_process(unit["limits"])
-            limits.confine(policy, roots, setup["artifacts"])
+            limits.confine(policy, roots, setup.get("artifacts"))
             self.cpu_left = limits.cpu_left
         guard = import_module("laneway.lanes._guard").Guard(
             policy, roots, children=unit["limits"].get("child_processes"), alone=alone
@@ -307,7 +307,7 @@ def serve(setup_text: str, fds: tuple[int, int, int, int]) -> None:
         worker.watchdog.cancel = service.cancel
     if worker.guarded:
         worker.protect(setup)
-    if setup["artifacts"] is not None:
-        _attempt.workshop = (setup["artifacts"], worker.guard)
+    if setup.get("artifacts") is not None:
+        _attempt.workshop = (setup.get("artifacts"), worker.guard)
     if worker.load():
         (service or worker).serve()
