@@ -12,7 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from uuid import uuid7
 
 import rich_click as click
 from rich.text import Text
@@ -21,12 +20,10 @@ from laneway import __version__
 from laneway._core.errors import LanewayError
 from laneway.cli import _screen as screen
 from laneway.cli._errors import FAILED, SUCCEEDED
-from laneway.cli._options import debug_option, json_option, store_option, store_url
-from laneway.cli._stores import is_missing
-from laneway.ports import Store
-from laneway.registry import lane_factories, store_from
+from laneway.cli._options import debug_option, json_option, store_option
+from laneway.cli._store_report import report_on, report_rows
+from laneway.registry import lane_factories
 from laneway.settings import SETTINGS, settings_from
-from laneway.stores._processes import here
 
 __all__ = ["doctor"]
 
@@ -56,7 +53,7 @@ def doctor(ctx: click.Context, store: str | None, as_json: bool) -> None:
         "laneway": __version__,
         "python": _python(),
         "machine": _machine(),
-        "store": asyncio.run(_store(store)),
+        "store": asyncio.run(report_on(store)),
         "lanes": _lanes(),
         "settings": _settings(os.environ),
         "parts": _parts(),
@@ -125,38 +122,6 @@ def _limited(memory_bytes: int) -> int:
     return memory_bytes
 
 
-async def _store(given: str | None) -> dict[str, Any]:
-    found: dict[str, Any] = {"url": "", "state": "", "runs": {}, "error": ""}
-    try:
-        found["url"] = store_url(given)
-        store = store_from(found["url"], durability="commit")
-        if is_missing(store):
-            found["state"] = "not there yet; the first run makes it"
-            return found
-        found.update(await _reached(store))
-    except LanewayError as error:
-        found["error"] = str(error)
-    return found
-
-
-async def _reached(store: Store) -> dict[str, Any]:
-    await store.open(here(str(uuid7())))
-    try:
-        counts = await store.read("counts")
-    finally:
-        await store.close()
-    path = getattr(store, "path", None)
-    more: dict[str, Any] = {}
-    if isinstance(path, Path) and path.exists():
-        more["size_bytes"] = path.stat().st_size
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-        try:
-            more["schema"] = connection.execute("pragma user_version").fetchone()[0]
-        finally:
-            connection.close()
-    return {"state": "reachable", "runs": {row["status"]: row["runs"] for row in counts}, **more}
-
-
 def _lanes() -> dict[str, Any]:
     try:
         return {"names": sorted(lane_factories()), "error": ""}
@@ -222,12 +187,7 @@ def _show(found: Mapping[str, Any]) -> None:
     )
     memory = f"{machine['memory_bytes'] / 2**30:.1f} GiB" if machine["memory_bytes"] else "unknown"
     _section("machine", [("system", machine["system"]), ("cores", str(machine["cores"])), ("memory", memory)])
-    runs = ", ".join(f"{count} {status}" for status, count in store["runs"].items()) or "none"
-    state = Text(store["error"], style="red") if store["error"] else Text(store["state"])
-    rows: list[tuple[str, str | Text]] = [("url", store["url"]), ("state", state)]
-    if store["state"] == "reachable":
-        rows += [("schema", str(store.get("schema", ""))), ("runs", runs)]
-    _section("store", rows)
+    _section("store", report_rows(store))
     _section("lanes", [("there", found["lanes"]["error"] or ", ".join(found["lanes"]["names"]))])
     _section(
         "settings",

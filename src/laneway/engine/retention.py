@@ -48,6 +48,12 @@ class Retention:
         self._wake_in(min(_SHORTEST, self._apart))
 
     @property
+    def next_look(self) -> float | None:
+        """The event loop's time of the next look at the store; None during one."""
+        idle = self._timer is not None and (self._sweeping is None or self._sweeping.done())
+        return self._timer.when() if self._timer is not None and idle else None
+
+    @property
     def _apart(self) -> float:
         return min(max(self._seconds * _SHARE, _SHORTEST), _LONGEST)
 

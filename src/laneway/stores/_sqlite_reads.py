@@ -106,10 +106,11 @@ def _counts(connection: sqlite3.Connection, sql: Statements, url: str) -> Answer
 def _sizes(connection: sqlite3.Connection, sql: Statements, url: str) -> Answers:
     names = ("runs", "steps", "events", "artifacts", "artifact_bytes", "documents")
     answer = dict(zip(names, connection.execute(sql["sizes"]).fetchone(), strict=True))
-    page, pages, free, schema = (
+    page, pages, free = (
         connection.execute(f"pragma {name}").fetchone()[0]
-        for name in ("page_size", "page_count", "freelist_count", "user_version")
+        for name in ("page_size", "page_count", "freelist_count")
     )
+    schema = connection.execute(sql["schema"]).fetchone()[0]
     bytes_of = {"file_bytes": page * pages, "free_bytes": page * free, "wal_bytes": _wal_bytes(connection)}
     return [{**answer, **bytes_of, "schema": schema}]
 

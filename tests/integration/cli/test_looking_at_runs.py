@@ -97,6 +97,27 @@ def test_doctor_tells_build_store_settings_and_parts(laneway: Laneway) -> None:
     assert "optional parts" in laneway("doctor").stdout
 
 
+def test_doctor_tells_what_a_store_holds(laneway: Laneway, folder: Path) -> None:
+    laneway("run", "flow.py:flow", "-c", "n=5")
+    laneway("run", "flow.py:parsing", "-c", "text=abc")
+    url = "sqlite:///laneway.db"
+    store = json.loads(laneway("doctor", "--store", url, "--json", LANEWAY_RETENTION="30d").stdout)["store"]
+    assert store["runs"] == {"failed": 1, "succeeded": 1}
+    sizes = store["sizes"]
+    assert (sizes["runs"], sizes["steps"] >= 7, sizes["events"] > 7, sizes["artifacts"]) == (2, True, True, 0)
+    assert sizes["file_bytes"] == (folder / "laneway.db").stat().st_size
+    assert sizes["schema"] >= 2
+    assert store["oldest"] < store["oldest_end"]
+    assert store["engines"] == []
+    assert store["retention_seconds"] == 30 * 86_400
+    plain = laneway("doctor", "--store", url).stdout
+    for line in ("1 failed, 1 succeeded", "write-ahead log", "0 alive", "finished runs are kept"):
+        assert line in plain, plain
+    typo = laneway("doctor", "--store", "sqllite:///laneway.db")
+    assert typo.returncode == 1
+    assert "Did you mean sqlite://?" in typo.stdout
+
+
 def test_doctor_fails_where_the_store_cannot_be_reached(laneway: Laneway, folder: Path) -> None:
     (folder / "laneway.db").write_bytes(b"this is not a database, it only looks like a file" * 40)
     done = laneway("doctor")
