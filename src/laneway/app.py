@@ -32,7 +32,8 @@ from laneway.observation import Observation
 from laneway.ports import EngineCard, Lane, Observer, Store, Unit
 from laneway.registry import lane_factories, store_of
 from laneway.settings import durability_from, moment_of, retention_from, settings_from
-from laneway.stores._processes import here, is_gone
+from laneway.stores._processes import here
+from laneway.stores.neighbours import clock_of, gone_beside
 from laneway.stores.artifacts import artifacts_of
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ class Engine(Controls):
             around, card, max_runs=self._max_runs, lease=self._lease, traffic=self._traffic, code=self._code
         )
         await runs.open()
-        self._traffic.open(self.store, card, lambda other: is_gone(other, beside=card))
+        self._traffic.open(self.store, card, gone_beside(self.store, card), clock_of(self.store))
         try:
             for lane in self.lanes.values():
                 await lane.open()

@@ -68,7 +68,7 @@ class Pool:
                 advice="Write Pool('gpu', slots=1).",
             )
         kind, capacity = given[0]
-        _check_capacity(name, kind, capacity)
+        check_capacity(name, kind, capacity)
         if not per > 0:
             raise SettingInvalid(
                 setting="per", value=per, reason="a period is longer than 0", advice="Use per=1."
@@ -106,7 +106,7 @@ class Pool:
 
     def resize(self, capacity: float) -> None:
         """Change how much there is. What is held stays held; those who ask for more than all of it are refused."""
-        _check_capacity(self.name, self._book.kind, capacity)
+        check_capacity(self.name, self._book.kind, capacity)
         with self._lock:
             lost = [self._waiters.pop(ticket) for ticket in self._book.resize(capacity)]
             served = self._served()
@@ -345,7 +345,7 @@ def _on_a_loop() -> bool:
     return True
 
 
-def _check_capacity(name: str, kind: Kind, capacity: float) -> None:
+def check_capacity(name: str, kind: Kind, capacity: float) -> None:
     if not 0 < capacity < float("inf") or (kind == "slots" and capacity != int(capacity)):
         raise SettingInvalid(
             setting=f"{kind} of pool {name!r}",

@@ -1,7 +1,7 @@
 """What stands between ready steps and lanes, and between programs and the engine: pools, limits, priority, fairness."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from difflib import get_close_matches
 
 from laneway._core.errors import SettingInvalid
@@ -53,11 +53,17 @@ class Traffic:
         self._widths = {"thread": min(32, cores + 4), "interpreter": isolated, "process": isolated}
         self._turnstiles: dict[tuple[str, str], Turnstile] = {}
 
-    def open(self, store: Store, card: EngineCard, is_gone: Callable[[EngineCard], bool]) -> None:
-        """Show shared pools the store they are shared through."""
+    def open(
+        self,
+        store: Store,
+        card: EngineCard,
+        is_gone: Callable[[EngineCard], bool],
+        now: Callable[[], Awaitable[float]],
+    ) -> None:
+        """Show shared pools the store they are shared through, with its clock."""
         for pool in self.pools.values():
             if isinstance(pool, SharedPool):
-                pool.bind(store, card, is_gone)
+                pool.bind(store, card, is_gone, now)
 
     async def close(self) -> None:
         """Give back what is held of shared pools."""

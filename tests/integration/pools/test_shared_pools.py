@@ -1,14 +1,27 @@
 """Pools that several engines hold together."""
 
 import asyncio
+import os
+import random
 import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import psycopg
 import pytest
+from parts import lacking
+from psycopg import sql
+from servers import PostgresServer, postgres_programs
+from shared_pool_model import OPERATIONS, Model, Watched
 
 from laneway import Engine, SharedPool, Workflow, task
+from laneway._core.pool_book import PoolTooSmall
 from laneway.engine.shared_pools import SharedPoolUnbound
+from laneway.ports import EngineCard
+from laneway.registry import store_from
 
 WORKER = Path(__file__).parents[2] / "support" / "pool_worker.py"
 
@@ -34,15 +47,43 @@ async def licensed(numbers: int) -> int:
 flow = Workflow("licensed", [numbers, licensed])
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    programs = postgres_programs()
+    if programs is None:
+        lacking("needs PostgreSQL's programs: apt-get install postgresql")
+    server = PostgresServer(programs)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/laneway.db"
+    server: PostgresServer = request.getfixturevalue("server")
+    name = f"pools_{uuid4().hex}"
+    async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
+        await connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    return server.database(name)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
 async def held(url: str) -> list[dict[str, Any]]:
     async with Engine(url) as engine:
         return await engine.store.read("documents", kind="pool", name="licences")
 
 
-async def test_two_engines_together_hold_no_more_than_there_is(tmp_path: Path) -> None:
+async def test_two_engines_together_hold_no_more_than_there_is(url: str) -> None:
     global inside, most
     inside = most = 0
-    url = f"sqlite:///{tmp_path}/laneway.db"
     pools = [SharedPool("licences", slots=2) for _ in range(2)]
     async with Engine(url, pools=[pools[0]]) as one, Engine(url, pools=[pools[1]]) as two:
         results = await asyncio.gather(*(engine.run(flow, {"n": 10}) for engine in (one, two)))
@@ -52,8 +93,7 @@ async def test_two_engines_together_hold_no_more_than_there_is(tmp_path: Path) -
     assert document["body"] == b"{}"
 
 
-async def test_what_a_killed_holder_had_comes_back_at_once(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/laneway.db"
+async def test_what_a_killed_holder_had_comes_back_at_once(url: str) -> None:
     holders = [
         await asyncio.create_subprocess_exec(sys.executable, str(WORKER), url, stdin=-1, stdout=-1)
         for _ in range(2)
@@ -64,7 +104,7 @@ async def test_what_a_killed_holder_had_comes_back_at_once(tmp_path: Path) -> No
     pool = SharedPool("licences", slots=2)
     async with Engine(url, pools=[pool]):
         waiting = asyncio.create_task(pool.hold().acquire())
-        await asyncio.sleep(0.2)
+        await until(lambda: pool.report().used == 1)  # it is the first of its engine's line
         assert not waiting.done()
         holders[0].kill()
         async with asyncio.timeout(5):
@@ -76,8 +116,7 @@ async def test_what_a_killed_holder_had_comes_back_at_once(tmp_path: Path) -> No
         await holder.wait()
 
 
-async def test_a_cancelled_wait_leaves_nothing_in_the_store(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/laneway.db"
+async def test_a_cancelled_wait_leaves_nothing_in_the_store(url: str) -> None:
     one, two = SharedPool("licences", slots=1), SharedPool("licences", slots=1)
     async with Engine(url, pools=[one]), Engine(url, pools=[two]):
         async with one.hold():
@@ -91,6 +130,126 @@ async def test_a_cancelled_wait_leaves_nothing_in_the_store(tmp_path: Path) -> N
             pass
     (document,) = await held(url)
     assert document["body"] == b"{}"
+
+
+ROUNDS = int(os.environ.get("LANEWAY_TEST_POOL_ROUNDS", "4"))
+"""How many random histories of a shared pool are gone through on each store; hundreds for a thorough campaign."""
+
+
+@pytest.fixture
+async def stores(url: str) -> AsyncIterator[list[Watched]]:
+    opened = [store_from(url, durability="commit") for _ in range(3)]
+    for number, store in enumerate(opened):
+        await store.open(EngineCard(f"store-{number}", "elsewhere", 1, 1.0), lease=1e6)
+    yield [Watched(store) for store in opened]
+    for store in opened:
+        await store.close()
+
+
+@pytest.mark.parametrize("per", [0.0, 2.0], ids=["given back", "a rate"])
+async def test_whatever_happens_to_its_holders_it_is_never_over_capacity_and_never_leaks(
+    stores: list[Watched], per: float
+) -> None:
+    for seed in range(ROUNDS):
+        chance = random.Random(seed)
+        operations = [
+            (chance.choice(OPERATIONS), chance.randrange(8), chance.randrange(6)) for _ in range(40)
+        ]
+        await Model(stores, per=per).go_through(operations)
+
+
+async def test_two_engines_together_take_no_more_than_the_rate(url: str) -> None:
+    pools = [SharedPool("api", rate=5, per=0.4) for _ in range(2)]
+    moments: list[float] = []
+
+    async def use(pool: SharedPool) -> None:
+        async with pool:
+            moments.append(time.monotonic())
+
+    async with Engine(url, pools=[pools[0]]), Engine(url, pools=[pools[1]]):
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for number in range(18):
+                group.create_task(use(pools[number % 2]))
+        assert [pool.report().granted for pool in pools] == [9, 9]
+        assert {pool.report().holders for pool in pools} == {0}
+    # 18 of 5 in 0.4 s need three whole periods; a slow machine only makes the gaps longer
+    assert max(moments) - began >= 3 * 0.4 - 0.05
+    (document,) = await held_of(url, "api")
+    assert b"shares" not in document["body"]
+
+
+async def held_of(url: str, name: str) -> list[dict[str, Any]]:
+    async with Engine(url) as engine:
+        return await engine.store.read("documents", kind="pool", name=name)
+
+
+async def test_what_a_rate_gave_stays_used_when_its_taker_dies(url: str) -> None:
+    first = SharedPool("api", rate=1, per=60)
+    async with Engine(url, pools=[first]), first.hold():
+        pass
+    second = SharedPool("api", rate=1, per=60)
+    async with Engine(url, pools=[second]):
+        waiting = asyncio.create_task(second.hold().acquire())
+        await until(lambda: second.report().used == 1)
+        assert not waiting.done()
+        report = second.report()
+        assert (report.kind, report.capacity, report.per, report.waiting, report.holders) == (
+            "rate",
+            1,
+            60,
+            1,
+            0,
+        )
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert second.report().waiting == 0
+
+
+async def test_a_rate_goes_by_priority_within_an_engine(tmp_path: Path) -> None:
+    pool = SharedPool("api", rate=1, per=0.05)
+    order: list[str] = []
+
+    async def use(name: str, priority: int) -> None:
+        async with pool.hold(priority=priority):
+            order.append(name)
+
+    async with Engine(f"sqlite:///{tmp_path}/laneway.db", pools=[pool]), asyncio.TaskGroup() as group:
+        group.create_task(use("first", 0))
+        await until(lambda: pool.report().granted == 1)
+        group.create_task(use("asks the store already", 0))
+        await until(lambda: pool.report().waiting == 1)
+        group.create_task(use("low", 0))
+        group.create_task(use("high", 5))
+    assert order == ["first", "asks the store already", "high", "low"]
+
+
+async def test_asking_for_more_than_the_rate_is_refused_at_once_and_after_a_resize(tmp_path: Path) -> None:
+    pool = SharedPool("api", rate=2, per=60)
+    async with Engine(f"sqlite:///{tmp_path}/laneway.db", pools=[pool]):
+        with pytest.raises(PoolTooSmall):
+            await pool.hold(3).acquire()
+        async with pool.hold(2):
+            pass
+        pool.resize(4)
+        async with pool.hold(2):
+            pass
+        with pytest.raises(RuntimeError, match="async with"):
+            pool.hold().acquire_blocking()
+
+
+@task(each="numbers", pool="api:2")
+async def called(numbers: int) -> int:
+    return numbers
+
+
+async def test_steps_take_from_a_shared_rate(url: str) -> None:
+    pool = SharedPool("api", rate=4, per=0.1)
+    async with Engine(url, pools=[pool]) as engine:
+        result = await engine.run(Workflow("calls", [numbers, called]), {"n": 6})
+        assert result.context["called"] == list(range(6))
+        assert pool.report().granted == 6
 
 
 async def test_a_shared_pool_needs_an_open_engine() -> None:

@@ -96,3 +96,6 @@ select term from schedule_lead for share;
 
 -- name: notify
 select pg_notify(%s, '');
+
+-- name: time
+select extract(epoch from clock_timestamp())::double precision;
