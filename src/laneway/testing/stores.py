@@ -8,6 +8,7 @@
 The tests are coroutines: run them with pytest-asyncio in its `auto` mode.
 """
 
+from laneway.testing._store_artifacts import ArtifactCases
 from laneway.testing._store_leases import LeaseCases
 from laneway.testing._store_questions import QuestionCases
 from laneway.testing._store_runs import RunCases
@@ -25,5 +26,5 @@ from laneway.testing.store_parts import (
 __all__ = ["Site", "StoreSuite", "committed", "ended", "opened", "step", "submission", "text_id", "written"]
 
 
-class StoreSuite(RunCases, LeaseCases, QuestionCases):
+class StoreSuite(RunCases, LeaseCases, QuestionCases, ArtifactCases):
     """The suite; every test gets a `site`."""
