@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid7
 
+from laneway import aio
 from laneway._core.records import RunRecord
 from laneway.ports import Store
 from laneway.stores._rows import first_id
@@ -159,14 +160,16 @@ class ArtifactCases:
                 return swept
 
             async def use_all() -> list[Any]:
-                found = await asyncio.gather(*[use(number) for number in range(4)])
+                async with aio.TaskGroup() as users:
+                    using = [users.create_task(use(number)) for number in range(4)]
                 done.set()
-                return [one for some in found for one in some]
+                return [one for user in using for one in user.result()]
 
             done = asyncio.Event()
-            trouble, swept = await asyncio.gather(use_all(), sweep())
-            assert trouble == []
-            assert swept > 0, "nothing was swept meanwhile"
+            async with aio.TaskGroup() as group:
+                trouble, swept = group.create_task(use_all()), group.create_task(sweep())
+            assert trouble.result() == []
+            assert swept.result() > 0, "nothing was swept meanwhile"
 
     async def test_artifacts_outlive_the_engine_that_kept_them(self, site: Site, tmp_path: Path) -> None:
         async with opened(site.store()) as keeper, opened(site.store()) as other:
