@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from laneway._core.failures import failure_record
 from laneway.lanes._codec import decode, failure_body
+from laneway.lanes._health import Heartbeat, described
 from laneway.lanes._hosts import Host
 from laneway.lanes._inline import InlineHost
 from laneway.lanes._losses import lost
@@ -41,6 +42,8 @@ class Fleet:
             they can borrow buffers without a copy, but not be killed, and where `os.fork`, `tracemalloc` and
             `python -m asyncio ps` of the whole program stop working.
         ladder: patience on each rung of the stopping ladder.
+        heartbeat: seconds between two looks whether workers that said nothing are still there.
+        patience: seconds after which a worker that has nothing to do and does not answer is replaced.
     """
 
     def __init__(
@@ -58,6 +61,8 @@ class Fleet:
         recycle_memory_mib: int | None = None,
         placement: Literal["hosts", "inline"] = "hosts",
         ladder: Ladder | None = None,
+        heartbeat: float = 5.0,
+        patience: float = 10.0,
     ) -> None:
         self.size = workers or os.process_cpu_count() or 1
         self.no_interpreters = _no_interpreters(interpreters)
@@ -71,6 +76,10 @@ class Fleet:
         """What packages may see of it is decided by their policy."""
         self.workshop: Callable[[str, bool], dict[str, Any] | None] = _no_workshop
         """Where the worker of that name makes and reads artifacts; it exists already if the worker may not make it."""
+        self.broker = ""
+        """Where the celery lane sends its orders; empty for nowhere."""
+        self.broker_patience = 30.0
+        """Seconds that such an order may wait for the broker, and for a worker that listens."""
         self._recycle_count = recycle_count
         self._recycle_age = recycle_age
         self._recycle_memory_mib = recycle_memory_mib
@@ -80,6 +89,7 @@ class Fleet:
         self._per_host = per_host
         self._refusals: dict[str, str] = {}
         self._pools: dict[tuple[str, str], Pool] = {}
+        self._heartbeat = Heartbeat(heartbeat, patience, self._pools.values, self.ladder.drain)
         self.placement = placement
         self._hosts: set[Host | InlineHost] = set()
         self._stuck: list[InlineHost] = []
@@ -179,6 +189,7 @@ class Fleet:
                     and host.environment == environment
                 ):
                     return host
+        self._heartbeat.begin(self.loop)
         host = Host(self.loop, self._gone, environment)
         host.exclusive = exclusive
         self._hosts.add(host)
@@ -191,6 +202,7 @@ class Fleet:
             raise OSError(
                 f"{len(self._stuck)} interpreters in this process are stuck in tasks that cannot be stopped"
             )
+        self._heartbeat.begin(self.loop)
         host = InlineHost(self.loop, self._gone)
         self._hosts.add(host)
         return host
@@ -243,32 +255,7 @@ class Fleet:
         """The workers behind a lane, for people."""
         place = _PLACES.get(lane, lane)
         return [
-            {
-                "worker": worker.name,
-                "unit": pool.unit.name or pool.unit.key,
-                "pid": worker.host.pid,
-                "state": "starting"
-                if not worker.ready
-                else "running"
-                if worker.flights or worker.by_number
-                else "idle",
-                "task": worker.flights[0].order.task.id if worker.flights and worker.flights[0].order else "",
-                "queued": max(0, len(worker.flights) - 1),
-                "served": worker.served,
-                "memory_mib": round(worker.host.memory_mib(), 1),
-                "attempts": [
-                    {
-                        "run": flight.order.run,
-                        "task": flight.order.task.id,
-                        "key": flight.order.item,
-                        "state": "running" if pool.is_running(flight) else "queued",
-                        "age": round(self.loop.time() - flight.begun, 3) if flight.begun else 0.0,
-                        "rung": flight.rung,
-                    }
-                    for flight in (*worker.flights, *worker.by_number.values())
-                    if flight.order is not None
-                ],
-            }
+            described(pool, worker)
             for pool in self._pools.values()
             if pool.place == place
             for worker in pool.workers
@@ -309,6 +296,7 @@ class Fleet:
         if self.closed or self._loop is None:
             return
         self.closed = True
+        self._heartbeat.end()
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None

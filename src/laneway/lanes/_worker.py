@@ -59,6 +59,10 @@ class Worker:
         """True once it takes no more orders."""
         self.idle_since = 0.0
         self.served = 0
+        self.counted = 0
+        """What `served` was at the last heartbeat."""
+        self.asked = 0.0
+        """Loop time of a question whether it is there that it has not answered yet; else 0."""
         self.born = loop.time()
         self.timer: asyncio.TimerHandle | None = None
         self.suspicious = False
@@ -91,6 +95,7 @@ class Worker:
         self._control.setblocking(False)
         loop.add_reader(self._outcomes, self._read)
         loop.add_reader(self._log, self._read_log)
+        loop.add_reader(self._control, self._answered)
         host.workers.add(self)
 
     def send(self, flight: Flight) -> None:
@@ -279,6 +284,16 @@ class Worker:
         with suppress(OSError):
             self._control.send(frames.CONTROL.pack(kind, number))
 
+    def _answered(self) -> None:
+        """The watchdog said something: whatever it is, the worker is there."""
+        try:
+            data = self._control.recv(_CHUNK)
+        except OSError:
+            data = b""
+        self.asked = 0.0
+        if not data:
+            self._loop.remove_reader(self._control)
+
     def abandon(self) -> None:
         """Close the pipes when there is no event loop any more."""
         if not self._closed:
@@ -297,6 +312,7 @@ class Worker:
         loop = self._loop
         if self._blocked:
             loop.remove_writer(self._orders)
+        loop.remove_reader(self._control)
         for fd in (self._outcomes, self._log):
             loop.remove_reader(fd)
             os.close(fd)

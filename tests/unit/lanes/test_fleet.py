@@ -196,7 +196,9 @@ async def test_attempts_do_not_run_on_the_hosts_main_thread(bench: Bench, packag
     assert pid in host_pids(bench.fleet)
 
 
-async def test_idle_workers_and_engine_do_not_wake_up(bench: Bench, package: MakePackage) -> None:
+async def test_idle_workers_and_engine_do_not_wake_up(package: MakePackage) -> None:
+    bench = Bench(heartbeat=3600)
+    await bench.open()
     await bench.value("interpreter", package("simple", SIMPLE, policy=FREE), "echo", data=1)
 
     def switches() -> int:
@@ -212,6 +214,7 @@ async def test_idle_workers_and_engine_do_not_wake_up(bench: Bench, package: Mak
     before = switches()
     await asyncio.sleep(0.5)
     assert switches() - before <= 1
+    await bench.close()
 
 
 async def test_thread_left_behind_does_not_hold_anything_up(
