@@ -9,7 +9,7 @@ from uuid import UUID, uuid7
 
 from laneway import aio
 from laneway._core.errors import LanewayError, PackageError, SettingInvalid
-from laneway._core.events import Event, EventRow
+from laneway._core.events import EventRow
 from laneway._core.lane_choice import LaneChoice
 from laneway._core.model import TaskSpec
 from laneway._core.records import Parent
@@ -271,18 +271,6 @@ class Engine(Controls):
         if not record.is_new:
             self._observation.not_begun(about)
         return RunHandle(str(UUID(bytes=record.run)), around, runs, driver, is_new=record.is_new)
-
-    async def cancel(self, run: str) -> None:
-        """Cancel a run, wherever it is driven; one that nobody drives is recorded as cancelled right away."""
-        runs, _ = self._open()
-        self._observation.note("cancel_asked", run=run)
-        await runs.cancel(run)
-
-    async def events(self, *, run: str | None = None, after: int = 0, limit: int = 1000) -> list[Event]:
-        """Recorded events from a cursor on."""
-        _, around = self._open()
-        answers = await around.store.read("events", run=run, after=after, limit=limit)
-        return [one["event"] for one in answers]
 
     @property
     def metrics(self) -> CollectorRegistry:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from laneway._core.context import decode_object, encode_object
 from laneway._core.errors import JsonInvalid, PlanError, SettingInvalid
+from laneway._core.events import Event
 from laneway._core.jsonvalue import check
 from laneway.artifacts import plain
 from laneway.authoring import Workflow
@@ -140,6 +141,12 @@ class Controls(ABC):
         self._observation.note("pause_asked", run=run)
         await runs.adoption.pause(run)
 
+    async def cancel(self, run: str) -> None:
+        """Cancel a run, wherever it is driven; one that nobody drives is recorded as cancelled right away."""
+        runs, _ = self._open()
+        self._observation.note("cancel_asked", run=run)
+        await runs.cancel(run)
+
     async def signal(self, run: str, name: str, value: Any = None) -> None:
         """Send a named value to a run. Steps that wait for the name get it, and those that will.
 
@@ -149,6 +156,12 @@ class Controls(ABC):
         runs, _ = self._open()
         value = _checked(value, f"signal {name!r}")
         await runs.adoption.signal(run, name, encode_object({"": value})[len(b'{"":') : -1])
+
+    async def events(self, *, run: str | None = None, after: int = 0, limit: int = 1000) -> list[Event]:
+        """Recorded events from a cursor on."""
+        _, around = self._open()
+        answers = await around.store.read("events", run=run, after=after, limit=limit)
+        return [one["event"] for one in answers]
 
     async def result(self, run: str) -> RunResult:
         """A run as the store has it, finished or not.
