@@ -62,8 +62,7 @@ class Artifact:
         """Its content as a file for reading, checked against its hash.
 
         Raises:
-            ArtifactMissing: it is not there.
-            ArtifactDamaged: its content is not what was kept.
+            ArtifactMissing, ArtifactDamaged: it is not there, or its content is not what was kept.
         """
         return self._desk.opened(self, self._staged)
 
@@ -283,10 +282,8 @@ def artifact(data: Any, *, media_type: str = "application/octet-stream") -> Arti
     """Make an artifact of bytes, of the file at a path, or of a file that is open for reading bytes.
 
     In a task it belongs to the run once the task has returned it (or anything that contains it); one that is not
-    returned is thrown away. Outside of runs, as in tests, it lives as long as the program.
-
-    It reads, hashes and writes before it returns: in a coroutine use `await asyncio.to_thread(artifact, data)` for
-    what is large.
+    returned is thrown away. Outside of runs, as in tests, it lives as long as the program. All is read, hashed and
+    written before this returns: in a coroutine use `await asyncio.to_thread(artifact, data)` for what is large.
 
     Args:
         data: bytes-like, a `pathlib.Path`, or an object with `read`.

@@ -9,7 +9,6 @@ from uuid import UUID, uuid7
 import msgspec
 
 from laneway import aio
-from laneway._core.artifacts import MARK
 from laneway._core.context import decode_object
 from laneway._core.errors import LanewayError, StoreError
 from laneway._core.events import EventRow
@@ -263,9 +262,7 @@ class Adoption:
         Raises:
             RunNotFound: there is no such run.
         """
-        if MARK in value:
-            (known,) = await self._around.store.read("run", run=run)
-            await self._around.artifacts.claim(UUID(known["id"]).bytes, value)
+        await self._around.artifacts.claim(run, value)
         standing = await self._around.store.ask(run, "signal", name=name, value=value)
         driver = self._runs.live.get(run)
         if driver is not None:
@@ -314,7 +311,7 @@ class Adoption:
             rows = saved.steps
             forget = forgotten(runnable.plan, rows, only_failed=only_failed)
             changed = None if context is None else _joined(saved.record.context, context)
-            await self._around.artifacts.claim(saved.record.run, changed or b"")
+            await self._around.artifacts.claim(run, changed)
             data = msgspec.json.encode({"only": "failed" if only_failed else "all", "steps": len(forget)})
             event = EventRow(saved.record.run, "run_retried", None, NO_ITEM, self._around.now(), data)
             await self.commit(Transition(saved.record.run, [], [event], None, Reopening(forget, changed)))
@@ -341,8 +338,7 @@ class Adoption:
             uuid7().bytes, source.workflow, runnable.plan.version, runnable.reference, initial, key, self._around.now(),
             runnable.fingerprints, priority=source.priority, tags=source.tags, origin=source.run, steps=steps,
         )  # fmt: skip
-        patches = [row.patch for row in steps if row.patch is not None]
-        await self._around.artifacts.claim(submission.run, initial, *patches)
+        await self._around.artifacts.claim(submission.run, initial, *[row.patch for row in steps])
         await self._runs.room()
         try:
             record = await self._around.store.submit(submission)

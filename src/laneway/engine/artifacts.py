@@ -202,17 +202,23 @@ class Artifacts:
                 os.makedirs(folder, 0o700, exist_ok=True)
         return {"objects": objects, "staging": staging, "limit": self.limit}
 
-    async def claim(self, run: bytes, *bodies: bytes) -> None:
+    async def claim(self, run: bytes | str, *bodies: bytes | None) -> None:
         """Record that a run uses what these values refer to, before the run or the values are recorded.
 
         Raises:
             ArtifactMissing: the store has not got one of them.
         """
-        digests = digests_in(bodies)
-        if digests and self._book is not None:
-            missing = await self._book.keep(run, {}, digests)
-            if missing:
-                _refuse_missing(bodies, missing, self._book.folder)
+        given = [body for body in bodies if body is not None and MARK in body]
+        book = self._book
+        if not given or book is None:
+            return
+        try:
+            user = UUID(run).bytes if isinstance(run, str) else run
+        except ValueError:
+            return  # there is no such run, as the store is about to say
+        missing = await book.keep(user, {}, digests_in(given))
+        if missing:
+            _refuse_missing(given, missing, book.folder)
 
     async def run(self, lane: Lane, order: StepOrder) -> Outcome:
         """`lane.run(order)`; meanwhile workers of this host can open what the order's payload refers to."""
