@@ -13,7 +13,7 @@ from laneway._core.events import EventRow
 from laneway._core.lane_choice import LaneChoice
 from laneway._core.model import TaskSpec
 from laneway._core.records import Parent
-from laneway.assembly import Assembly
+from laneway.assembly import Assembly, fleet_from
 from laneway.authoring import Workflow
 from laneway.controls import Controls, encoded_context
 from laneway.engine.artifacts import Artifacts
@@ -27,7 +27,6 @@ from laneway.engine.runs import LEASE, Runnable, Runs
 from laneway.engine.surroundings import Surroundings
 from laneway.engine.target import Target
 from laneway.engine.traffic import Traffic
-from laneway.lanes._fleet import Fleet
 from laneway.observation import Observation
 from laneway.ports import EngineCard, Lane, Observer, Store, Unit
 from laneway.registry import lane_factories, store_of
@@ -77,6 +76,7 @@ class Engine(Controls):
         fair_by: a context key; where runs and steps wait, those of its different values take turns.
         audit: folder of an audit log; by default what LANEWAY_AUDIT says.
         capture: keep what tasks of this process print with their attempts, as workers do.
+        broker: where the celery lane sends its orders; by default what LANEWAY_CELERY_BROKER says.
 
     Open it with `async with`; all its methods belong to that event loop.
     """
@@ -98,6 +98,7 @@ class Engine(Controls):
         retention: str | timedelta | float | None = None,
         audit: str | None = None,
         capture: bool = True,
+        broker: str | None = None,
     ) -> None:
         settings = settings_from()
         self.durability = durability_from(
@@ -111,10 +112,7 @@ class Engine(Controls):
         self._max_runs = max_runs
         self._kept_for = settings.retention if retention is None else retention_from("retention", retention)
         self._retention: Retention | None = None
-        self.fleet = Fleet(
-            workers=settings.workers if workers is None else workers,
-            interpreters=settings.interpreters if interpreters is None else interpreters,
-        )
+        self.fleet = fleet_from(settings, workers=workers, interpreters=interpreters, broker=broker)
         self.artifacts = Artifacts(settings.artifact_bytes)
         self.fleet.workshop = self.artifacts.worker_setup
         self.lanes: dict[str, Lane] = {}

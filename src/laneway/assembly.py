@@ -19,9 +19,11 @@ from laneway.compat.measured import MeasuredTimes
 from laneway.engine.runs import Runnable
 from laneway.engine.target import Target
 from laneway.engine.traffic import Traffic
+from laneway.lanes._fleet import Fleet
 from laneway.ports import Lane, Unit
+from laneway.settings import Settings
 
-__all__ = ["Assembly"]
+__all__ = ["Assembly", "fleet_from"]
 
 
 class Assembly:
@@ -104,6 +106,19 @@ class Assembly:
             reference,
             msgspec.json.encode({one.id: one.fingerprint for one in plan.tasks}),
         )
+
+
+def fleet_from(
+    settings: Settings, *, workers: int | None, interpreters: bool | None, broker: str | None
+) -> Fleet:
+    """The fleet of an engine; what it was not told comes from the settings."""
+    fleet = Fleet(
+        workers=settings.workers if workers is None else workers,
+        interpreters=settings.interpreters if interpreters is None else interpreters,
+    )
+    fleet.broker = settings.celery_broker if broker is None else broker
+    fleet.broker_patience = settings.celery_patience
+    return fleet
 
 
 def _with_fingerprint(spec: TaskSpec) -> TaskSpec:

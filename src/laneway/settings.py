@@ -68,6 +68,16 @@ SETTINGS = (
     ),
     Setting("LANEWAY_SIGNED_ONLY", "off", "on refuses packages that no trusted key signed."),
     Setting("LANEWAY_ARTIFACT_MIB", "1024", "The largest artifact that a task may make; off for any size."),
+    Setting(
+        "LANEWAY_CELERY_BROKER",
+        "",
+        "Broker between the celery lane and `laneway worker`: redis://HOST/0, amqp://USER:PASSWORD@HOST//.",
+    ),
+    Setting(
+        "LANEWAY_CELERY_PATIENCE",
+        "30",
+        "Seconds that a task on the celery lane may wait for the broker, and for a worker that listens.",
+    ),
     Setting("LANEWAY_PS", "on", "off hides engines from `laneway ps`."),
 )
 
@@ -89,6 +99,8 @@ class Settings(NamedTuple):
     trusted_keys: tuple[str, ...] = ()
     signed_only: bool = False
     artifact_bytes: int | None = 1 << 30
+    celery_broker: str = ""
+    celery_patience: float = 30.0
     ps: bool = True
 
 
@@ -114,6 +126,8 @@ def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
         audit=raw["LANEWAY_AUDIT"],
         audit_fsync="each" if _one_of("LANEWAY_AUDIT_FSYNC", raw, "each", "rotate") == "each" else "rotate",
         artifact_bytes=_mebibytes("LANEWAY_ARTIFACT_MIB", raw["LANEWAY_ARTIFACT_MIB"]),
+        celery_broker=raw["LANEWAY_CELERY_BROKER"].strip(),
+        celery_patience=_seconds("LANEWAY_CELERY_PATIENCE", raw["LANEWAY_CELERY_PATIENCE"]),
         ps=_switch("LANEWAY_PS", raw["LANEWAY_PS"]),
     )
 

@@ -60,6 +60,9 @@ COMMANDS = {
         "Run workflows at set times: add, list, pause, backfill.",
         "Start",
     ),
+    "worker": _Entry(
+        "laneway.cli.worker:worker", "Run steps of the celery lane that engines elsewhere send.", "Start"
+    ),
     "completion": _Entry(
         "laneway.cli.completion:completion", "Print the completion script for a shell.", "Set up"
     ),

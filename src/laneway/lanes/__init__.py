@@ -1,16 +1,18 @@
-"""Where attempts run: loop, thread, interpreter and process. Names are loaded lazily: every worker imports this."""
+"""Where attempts run: loop, thread, interpreter, process and celery. Names are loaded lazily: every worker imports this."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from laneway.lanes._fleet import Fleet
+    from laneway.lanes.celery import CeleryLane
     from laneway.lanes.interpreter import InterpreterLane
     from laneway.lanes.loop import LoopLane
     from laneway.lanes.process import ProcessLane
     from laneway.lanes.thread import ThreadLane
 
-__all__ = ["Fleet", "InterpreterLane", "LoopLane", "ProcessLane", "ThreadLane"]
+__all__ = ["CeleryLane", "Fleet", "InterpreterLane", "LoopLane", "ProcessLane", "ThreadLane"]
 
 _HOME = {
+    "CeleryLane": "laneway.lanes.celery",
     "Fleet": "laneway.lanes._fleet",
     "InterpreterLane": "laneway.lanes.interpreter",
     "LoopLane": "laneway.lanes.loop",

@@ -74,6 +74,10 @@ class Fleet:
         self.threads = threads
         self.environment = dict(os.environ)
         """What packages may see of it is decided by their policy."""
+        self.broker = ""
+        """Where the celery lane sends its orders; empty for nowhere."""
+        self.broker_patience = 30.0
+        """Seconds that such an order may wait for the broker, and for a worker that listens."""
         self.workshop: Callable[[str, bool], dict[str, Any] | None] = _no_workshop
         """Where the worker of that name makes and reads artifacts; it exists already if the worker may not make it."""
         self.broker = ""
