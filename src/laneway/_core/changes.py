@@ -6,7 +6,7 @@ from laneway._core.context import join_object
 from laneway._core.errors import ContextConflict
 from laneway._core.events import EventRow
 from laneway._core.failures import MissingKey
-from laneway._core.records import NO_ITEM, RunEnd, StepRow, Transition
+from laneway._core.records import NO_ITEM, RunEnd, StepRow, Transition, made
 from laneway._core.rows import (
     EVENT_OF,
     STOPPED,
@@ -137,7 +137,7 @@ class Change:
 
     def transition(self) -> Transition:
         """All of it, for one transaction."""
-        return Transition(self.run, self.steps, self.events, self.end)
+        return made(Transition, (self.run, self.steps, self.events, self.end, None))
 
     def _end(self, status: str, error: bytes | None) -> None:
         self.end = RunEnd(status, self.now, join_object(final_context(self.state)), error)
@@ -148,7 +148,8 @@ class Change:
         if row.status == "failed" and row.error is not None and self.state.failed is None:
             self.state.failed = row
         self.steps.append(row)
-        self.events.append(EventRow(self.run, EVENT_OF[row.status], row.task, row.item, self.now, data))
+        event = (self.run, EVENT_OF[row.status], row.task, row.item, self.now, data)
+        self.events.append(made(EventRow, event))
 
     def _close_map(self, index: int, mapped: MapState) -> None:
         self.state.patches[index] = {self.state.plan.names[index]: mapped.joined()}

@@ -127,7 +127,31 @@ def merged(
     Raises:
         ContextConflict: only when strict.
     """
-    context: dict[str, bytes | None] = dict(initial)
+    context: dict[str, bytes | None] = {**initial}
+    having = [index for index in setters if patches[index]]
+    mask = 0
+    for index in having:
+        if ancestors[index] & mask != mask:
+            break
+        mask |= 1 << index
+    else:  # each comes after all before it: later ones overrule earlier ones
+        for index in having:
+            context.update(patches[index] or {})
+        return {key: value for key, value in context.items() if value is not None}
+    return _disputed(context, having, patches, ancestors, names, merges, strict=strict)
+
+
+def _disputed(
+    context: dict[str, bytes | None],
+    setters: Sequence[int],
+    patches: Sequence[Patch | None],
+    ancestors: Sequence[int],
+    names: Sequence[str],
+    merges: Mapping[str, str],
+    *,
+    strict: bool,
+) -> dict[str, bytes]:
+    """The context after setters of which some have no order between them."""
     seen: dict[str, list[int]] = {}
     for index in setters:
         for key in patches[index] or ():

@@ -8,7 +8,7 @@ import msgspec
 from laneway._core.context import decode_object
 from laneway._core.events import EventRow
 from laneway._core.failures import Failure, failure_record, kind_of
-from laneway._core.records import NO_ITEM, StepRow, Transition
+from laneway._core.records import NO_ITEM, StepRow, Transition, made
 
 __all__ = [
     "EVENT_OF",
@@ -25,6 +25,7 @@ __all__ = [
     "joined",
     "noted",
     "plain_row",
+    "run_text",
 ]
 
 _encode = msgspec.json.encode
@@ -46,6 +47,8 @@ EVENT_OF = {
 }
 """Step status to the event that tells it."""
 
+_SET, _NONE_REMOVED = b'{"set":', b',"removed":[]}'
+
 UPSTREAM = _encode(failure_record("other", "upstream_failed", "a task it depends on did not succeed"))
 UPSTREAM_DATA = _encode({"reason": "upstream_failed"})
 STOPPED = _encode(failure_record("other", "Cancelled", "the run was cancelled"))
@@ -61,13 +64,22 @@ class Ended(NamedTuple):
     error: bytes | None
 
 
+def run_text(run: bytes) -> str:
+    """A run's id as people see it: a UUID as text."""
+    digits = run.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
 def ended(kind: str, body: bytes, name: str, *, mapped: bool) -> Ended:
     """Take an outcome apart: a value is stored under the task's id, a patch as it is, an item's value bare."""
     if kind == "value":
         if mapped:
-            return Ended(None, body, None, None)
-        return Ended({name: body}, b"{" + _encode(name) + b":" + body + b"}", None, None)
+            return made(Ended, (None, body, None, None))
+        return made(Ended, ({name: body}, b"{" + _encode(name) + b":" + body + b"}", None, None))
     if kind == "patch":
+        if body.startswith(_SET) and body.endswith(_NONE_REMOVED):  # what nearly every patch looks like
+            stored = body[len(_SET) : -len(_NONE_REMOVED)]
+            return made(Ended, (None if mapped else decode_object(stored), stored, None, None))
         parts = decode_object(body)
         if mapped:
             return Ended(None, parts["set"], None, None)
@@ -94,23 +106,26 @@ def attempted(
     due: float | None,
 ) -> StepRow:
     """The row of a step after an attempt. `outcome` is a `laneway.ports.Outcome`."""
-    return StepRow(
-        run,
-        name,
-        item,
-        status,
-        attempt,
-        outcome.lane,
-        outcome.worker,
-        outcome.started,
-        outcome.duration,
-        outcome.stopped_by,
-        parts.stored,
-        parts.removed,
-        parts.error,
-        None if before is None else history(before),
-        outcome.output,
-        due,
+    return made(
+        StepRow,
+        (
+            run,
+            name,
+            item,
+            status,
+            attempt,
+            outcome.lane,
+            outcome.worker,
+            outcome.started,
+            outcome.duration,
+            outcome.stopped_by,
+            parts.stored,
+            parts.removed,
+            parts.error,
+            None if before is None else history(before),
+            outcome.output,
+            due,
+        ),
     )
 
 
@@ -148,10 +163,13 @@ def failed_before(error: BaseException) -> bytes:
     return _encode(failure)
 
 
+_FIRST = b'{"attempt":1}'
+
+
 def noted(attempt: int, error: bytes | None, **more: Any) -> bytes:
     """What an event says of an attempt: its number, and the failure in short."""
     if error is None:
-        return b'{"attempt":%d}' % attempt
+        return _FIRST if attempt == 1 else b'{"attempt":%d}' % attempt
     full = msgspec.json.decode(error, type=dict[str, Any])
     short = {"kind": full.get("kind"), "type": full.get("type"), "message": full.get("message")}
     return _encode({"attempt": attempt, "error": short, **more})

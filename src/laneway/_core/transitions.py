@@ -51,11 +51,11 @@ class RunState:
     def __init__(self, plan: Plan, initial: dict[str, bytes]) -> None:
         self.plan = plan
         self.initial = initial
-        self.status: list[str] = ["pending"] * len(plan.tasks)
-        self.waiting = [len(before) for before in plan.needs]
-        self.patches: list[Patch | None] = [None] * len(plan.tasks)
-        self.maps: dict[int, MapState] = {}
         self.left = len(plan.tasks)
+        self.status: list[str] = ["pending"] * self.left
+        self.waiting = [*map(len, plan.needs)]
+        self.patches: list[Patch | None] = [None] * self.left
+        self.maps: dict[int, MapState] = {}
         self.rows: dict[tuple[str, int], StepRow] = {}
         self.failed: StepRow | None = None
 
@@ -143,7 +143,9 @@ def settle(state: RunState, index: int, status: str) -> tuple[list[int], list[in
         for after in plan.feeds[done]:
             state.waiting[after] -= 1
             if state.waiting[after] == 0 and state.status[after] == "pending":
-                if runs(plan.tasks[after].when, [state.status[one] for one in plan.needs[after]]):
+                needs = plan.needs[after]
+                ends = [end] if len(needs) == 1 else [state.status[one] for one in needs]
+                if runs(plan.tasks[after].when, ends):
                     ready.append(after)
                 else:
                     skipped.append(after)
@@ -157,7 +159,7 @@ def runs(rule: str, ends: Sequence[str]) -> bool:
     A dependency that was skipped by its own condition counts as neither success nor failure.
     """
     if rule == "all_success":
-        return all(end == "succeeded" for end in ends)
+        return ends.count("succeeded") == len(ends)
     if rule == "all_done":
         return True
     if rule == "any_success":

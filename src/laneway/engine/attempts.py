@@ -13,7 +13,7 @@ from laneway._core.records import NO_ITEM
 from laneway._core.rows import failed_before
 from laneway._core.transitions import RunState, payload_of
 from laneway.engine.surroundings import Surroundings
-from laneway.ports import Lane, Outcome, StepOrder, Unit
+from laneway.ports import Lane, LiveRun, Outcome, StepOrder, Unit
 
 __all__ = ["Attempts"]
 
@@ -28,7 +28,6 @@ class Attempts:
         units: per task the code to load.
         lanes: per task where it runs.
         correlation_id: what all of the run's tasks share, in logs and traces.
-        driver: who the watchers are told about.
     """
 
     def __init__(
@@ -39,7 +38,6 @@ class Attempts:
         units: Sequence[Unit],
         lanes: Sequence[Lane],
         correlation_id: str,
-        driver: Any,
     ) -> None:
         self.running: dict[tuple[str, int], float] = {}
         """When each running step began."""
@@ -49,7 +47,6 @@ class Attempts:
         self._units = units
         self._lanes = lanes
         self._correlation_id = correlation_id
-        self._driver = driver
         self._about: dict[int, tuple[aio.TaskMetadata, dict[str, Any]]] = {}
 
     def metadata(self, index: int) -> tuple[aio.TaskMetadata, dict[str, Any]]:
@@ -67,8 +64,8 @@ class Attempts:
         """The name of the lane that a task runs on."""
         return self._lanes[index].name
 
-    async def outcome(self, index: int, item: int, value: bytes | None) -> Outcome:
-        """Run one attempt of a step to its end."""
+    async def outcome(self, driver: LiveRun, index: int, item: int, value: bytes | None) -> Outcome:
+        """Run one attempt of a step of the driver's run to its end."""
         plan = self._state.plan
         spec = plan.tasks[index]
         key = (spec.id, item)
@@ -90,7 +87,7 @@ class Attempts:
         )
         around = self._around
         for attempt_started in around.on_attempt:
-            order = attempt_started(self._driver, order)
+            order = attempt_started(driver, order)
         here = _attempt.Here(order, lane.name, around.artifacts.desk)
         _attempt.current.set(here)
         self.running[key] = self._around.now()
@@ -100,11 +97,11 @@ class Attempts:
                 outcome = await around.artifacts.settle(order, outcome)
         except BaseException:
             for observer in around.observers:
-                observer.attempt_dropped(self._driver, order)
+                observer.attempt_dropped(driver, order)
             raise
         del self.running[key]
         if here.output is not None:
             outcome = msgspec.structs.replace(outcome, output="".join(here.output))
         for attempt_ended in around.on_outcome:
-            outcome = attempt_ended(self._driver, order, outcome)
+            outcome = attempt_ended(driver, order, outcome)
         return outcome

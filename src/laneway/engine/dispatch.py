@@ -70,9 +70,10 @@ class Driver:
         self.failure: BaseException | None = None
         self.stopping = ""
         self._around = around
-        self._attempts = Attempts(around, text_id, state, units, lanes, self.correlation_id, self)
+        # None of these knows the driver: a run that is over goes at once, without the garbage collector.
+        self._attempts = Attempts(around, text_id, state, units, lanes, self.correlation_id)
         self.running = self._attempts.running
-        self._waits = Waits(around.now, self._wake_step)
+        self._waits = Waits(around.now)
         self.signals = self._waits.signals
         self._over = over
         self.on_close: list[Callable[[], None]] = []
@@ -81,7 +82,7 @@ class Driver:
         self._ready: deque[tuple[int, int, bytes | None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._pumping = False
-        self._ledger = Ledger(around, text_id, self, self._durable, self.abandon, deferred=deferred)
+        self._ledger = Ledger(around, text_id, deferred=deferred)
         self.disturbed = False
         """A signal came while the run was being laid to rest: somebody has to look again."""
         self._deadline = deadline
@@ -156,7 +157,7 @@ class Driver:
             await asyncio.wait(list(self._tasks), timeout=grace)
         await self._stop_tasks()
         if self.end is None:
-            self._ledger.flush()
+            self._ledger.flush(self)
         await self._written()
         self._close("interrupted")
 
@@ -255,7 +256,7 @@ class Driver:
         if row is not None and row.status == "waiting":
             waiting = recalled(row)
             if waiting is None or not waiting.child:
-                self._waits.add(index, item, value, row.due, waiting)
+                self._waits.add(index, item, value, row.due, waiting, self._wake_step)
                 return
         self._ready.append((index, item, value))
 
@@ -281,7 +282,7 @@ class Driver:
         waiting = waiting_for(outcome.body, change.now)
         before = self.state.rows.get((name, item))
         change.asleep(asleep(self.run, name, item, outcome, before, waiting.body, waiting.due))
-        self._waits.add(index, item, value, waiting.due, waiting)
+        self._waits.add(index, item, value, waiting.due, waiting, self._wake_step)
         self._hand_over(change)
 
     def _rest_if_idle(self) -> None:
@@ -328,7 +329,7 @@ class Driver:
 
     async def _attempt(self, index: int, item: int, value: bytes | None) -> None:
         try:
-            self._advance(index, item, value, await self._attempts.outcome(index, item, value))
+            self._advance(index, item, value, await self._attempts.outcome(self, index, item, value))
         except asyncio.CancelledError:
             if not self.stopping:
                 raise
@@ -367,7 +368,7 @@ class Driver:
         before = self.state.rows.get((name, item))
         row = attempted(self.run, name, item, "waiting", attempt, outcome, parts, before, change.now + delay)
         change.waiting(row)
-        self._waits.add(index, item, value, change.now + delay, None)
+        self._waits.add(index, item, value, change.now + delay, None, self._wake_step)
         self._hand_over(change)
 
     # ---- to the store
@@ -384,12 +385,11 @@ class Driver:
             if self.parent is not None:
                 transition = transition._replace(end=transition.end._replace(parent=self.parent))
             self.end = transition.end
-        if not self._ledger.hand_over(transition, change.ready):
-            self._go_on(change.ready)
-            if self._waits:
-                self._rest_if_idle()
+        if not self._ledger.hand_over(self, transition, change.ready):
+            self.durable(transition, change.ready)
 
-    def _durable(self, transition: Transition, ready: Sequence[int]) -> None:
+    def durable(self, transition: Transition, ready: Sequence[int]) -> None:
+        """A transition is durable: go on with what it makes possible."""
         if transition.end is not None:
             self._close(transition.end.status)
         elif ready and not self.stopping:

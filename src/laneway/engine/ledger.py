@@ -1,19 +1,32 @@
 """One run's way into the store: a failed write is told and tried again until it is durable, never dropped."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import perf_counter
-from typing import Any
+from typing import Protocol
 
 from laneway._core.errors import StoreError, StoreUnavailable
 from laneway._core.records import Transition
 from laneway._core.rows import joined
 from laneway.engine.surroundings import Surroundings, log
+from laneway.ports import LiveRun
 
 __all__ = ["Ledger"]
 
 _STORE_PAUSE = 1.0
 """Seconds between two tries while the store cannot be written."""
+
+
+class Writing(LiveRun, Protocol):
+    """A run that hands transitions over, and what it is told of them."""
+
+    def durable(self, transition: Transition, ready: Sequence[int]) -> None:
+        """A transition is durable; those tasks can start."""
+        ...
+
+    def abandon(self, error: BaseException) -> None:
+        """This engine may not write any more."""
+        ...
 
 
 class Ledger:
@@ -22,34 +35,18 @@ class Ledger:
     Args:
         around: the store, and who watches.
         run: the run as text, for messages.
-        driver: who the watchers are told about.
-        durable: called with a transition and the tasks it makes ready, once it is durable.
-        lost: called with the error when this engine may not write any more.
         deferred: keep everything back until the run's end (durability `exit`).
     """
 
-    def __init__(
-        self,
-        around: Surroundings,
-        run: str,
-        driver: Any,
-        durable: Callable[[Transition, Sequence[int]], None],
-        lost: Callable[[BaseException], None],
-        *,
-        deferred: bool,
-    ) -> None:
+    def __init__(self, around: Surroundings, run: str, *, deferred: bool) -> None:
         self.under_way = 0
         """Transitions that are handed over and not durable yet."""
         self.is_abandoned = False
         self._around = around
         self._run = run
-        self._driver = driver
-        self._durable = durable
-        self._lost = lost
-        self._loop = asyncio.get_running_loop()
         self._kept_back: list[Transition] | None = [] if deferred else None
 
-    def hand_over(self, transition: Transition, ready: Sequence[int]) -> bool:
+    def hand_over(self, driver: Writing, transition: Transition, ready: Sequence[int]) -> bool:
         """Give a transition to the store; False if it was only kept back, and the run may go on at once."""
         if self._kept_back is not None:
             self._kept_back.append(transition)
@@ -58,23 +55,25 @@ class Ledger:
                 return False
             transition = joined(self._kept_back)
         self.under_way += 1
-        self._store(transition, ready)
+        self._store(driver, transition, ready)
         return True
 
-    def flush(self) -> None:
+    def flush(self, driver: Writing) -> None:
         """Give what was kept back to the store now."""
         if self._kept_back:
             self.under_way += 1
-            self._store(joined(self._kept_back), ())
+            self._store(driver, joined(self._kept_back), ())
 
-    def _store(self, transition: Transition, ready: Sequence[int], troubled: bool = False) -> None:
+    def _store(
+        self, driver: Writing, transition: Transition, ready: Sequence[int], troubled: bool = False
+    ) -> None:
         on_commit = self._around.on_commit
         handed = perf_counter() if on_commit else 0.0
 
         def answered(error: BaseException | None) -> None:
             if error is None:
                 for committed in on_commit:
-                    committed(self._driver, transition, perf_counter() - handed)
+                    committed(driver, transition, perf_counter() - handed)
             if self.is_abandoned:
                 return
             if error is None:
@@ -83,18 +82,18 @@ class Ledger:
                 self.under_way -= 1
                 if self._around.listeners:
                     self._around.tell(transition.events)
-                self._durable(transition, ready)
+                driver.durable(transition, ready)
             elif isinstance(error, StoreUnavailable):
                 if not troubled:
                     log.error("run %s waits for the store: %s", self._run, error)
-                self._loop.call_later(_STORE_PAUSE, self._again, transition, ready)
+                asyncio.get_running_loop().call_later(_STORE_PAUSE, self._again, driver, transition, ready)
             else:
                 if not isinstance(error, StoreError):
                     log.error("run %s cannot be recorded: %s", self._run, error)
-                self._lost(error)
+                driver.abandon(error)
 
         self._around.store.commit(transition, answered)
 
-    def _again(self, transition: Transition, ready: Sequence[int]) -> None:
+    def _again(self, driver: Writing, transition: Transition, ready: Sequence[int]) -> None:
         if not self.is_abandoned:
-            self._store(transition, ready, troubled=True)
+            self._store(driver, transition, ready, troubled=True)

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
 from laneway._core.errors import RunFailed
 from laneway._core.records import NO_ITEM, StepRow
+from laneway._core.rows import run_text
 
 __all__ = ["Attempt", "Failed", "RunResult", "StepResult", "result_of"]
 
@@ -201,4 +201,4 @@ def result_of(
     kept: int,
 ) -> RunResult:
     """Build the result from what the store or the driver has."""
-    return RunResult(str(UUID(bytes=run)), workflow, status, context, _failed(error), rows.values(), kept)
+    return RunResult(run_text(run), workflow, status, context, _failed(error), rows.values(), kept)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from typing import NamedTuple
-from uuid import UUID, uuid7
+from uuid import uuid7
 
 import msgspec
 
@@ -13,6 +13,7 @@ from laneway._core.errors import Backpressure, LanewayError, StoreFenced, StoreU
 from laneway._core.events import EventRow
 from laneway._core.plan import Plan, check_context
 from laneway._core.records import ENDED, NO_ITEM, Parent, RunEnd, RunRecord, SavedRun, Submission, Transition
+from laneway._core.rows import run_text
 from laneway._core.transitions import RunState, final_context, restored
 from laneway.engine.adoption import Adoption, check_code
 from laneway.engine.dispatch import Driver
@@ -189,7 +190,7 @@ class Runs:
 
     async def _joined(self, record: RunRecord, runnable: Runnable) -> Driver | None:
         """The driver of a run that was there already, adopting it if its engine is gone. Gives back the room if not."""
-        text_id = str(UUID(bytes=record.run))
+        text_id = run_text(record.run)
         driver = self.live.get(text_id)
         if driver is None and record.status not in ENDED:
             claimed = await self._claimed(text_id, runnable, force=False)
@@ -261,7 +262,7 @@ class Runs:
         deferred: bool = False,
         taken_over: bool = False,
     ) -> Driver:
-        text_id = str(UUID(bytes=record.run))
+        text_id = run_text(record.run)
         driver = Driver(
             self._around,
             record.run,

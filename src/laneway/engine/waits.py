@@ -20,14 +20,15 @@ type Woken = Callable[[int, int, tuple[str, bytes] | None], None]
 class Wait:
     """One step that waits."""
 
-    __slots__ = ("due", "timer", "value", "waiting")
+    __slots__ = ("due", "timer", "value", "waiting", "woken")
 
-    def __init__(self, value: bytes | None, due: float | None, waiting: Waiting | None) -> None:
+    def __init__(self, value: bytes | None, due: float | None, waiting: Waiting | None, woken: Woken) -> None:
         self.value = value
         """The item of a mapped step."""
         self.due = due
         self.waiting = waiting
         """What it asked for; None when it only waits for its next attempt."""
+        self.woken = woken
         self.timer: asyncio.TimerHandle | None = None
 
 
@@ -36,29 +37,33 @@ class Waits:
 
     Args:
         now: seconds since the epoch.
-        woken: who is told when a wait is over.
     """
 
-    def __init__(self, now: Callable[[], float], woken: Woken) -> None:
+    __slots__ = ("_now", "_waits", "signals")
+
+    def __init__(self, now: Callable[[], float]) -> None:
         self.signals: dict[str, bytes] = {}
         """What was sent to the run, by name; for those who ask later too."""
         self._now = now
-        self._woken = woken
-        self._loop = asyncio.get_running_loop()
         self._waits: dict[tuple[int, int], Wait] = {}
 
     def __bool__(self) -> bool:
         return bool(self._waits)
 
     def add(
-        self, index: int, item: int, value: bytes | None, due: float | None, waiting: Waiting | None
+        self,
+        index: int,
+        item: int,
+        value: bytes | None,
+        due: float | None,
+        waiting: Waiting | None,
+        woken: Woken,
     ) -> None:
-        """Have a step wait: for what it asked for, or (`waiting` None) for its next attempt."""
-        wait = self._waits[index, item] = Wait(value, due, waiting)
+        """Have a step wait: for what it asked for, or (`waiting` None) for its next attempt; then tell `woken`."""
+        wait = self._waits[index, item] = Wait(value, due, waiting, woken)
         if waiting is not None and waiting.signal in self.signals:
-            self._loop.call_soon(
-                self._woken, index, item, ended_by_signal(waiting, self.signals[waiting.signal])
-            )
+            came = ended_by_signal(waiting, self.signals[waiting.signal])
+            asyncio.get_running_loop().call_soon(woken, index, item, came)
         elif due is not None:
             self._arm(wait, index, item, due - self._now())
 
@@ -74,7 +79,7 @@ class Waits:
         self.signals[name] = value
         for (index, item), wait in list(self._waits.items()):
             if wait.waiting is not None and wait.waiting.signal == name:
-                self._woken(index, item, ended_by_signal(wait.waiting, value))
+                wait.woken(index, item, ended_by_signal(wait.waiting, value))
 
     def stop(self) -> None:
         """Cancel all timers."""
@@ -96,7 +101,8 @@ class Waits:
         )
 
     def _arm(self, wait: Wait, index: int, item: int, seconds: float) -> None:
-        wait.timer = self._loop.call_later(min(max(seconds, 0.0), _LONGEST_TIMER), self._due, index, item)
+        delay = min(max(seconds, 0.0), _LONGEST_TIMER)
+        wait.timer = asyncio.get_running_loop().call_later(delay, self._due, index, item)
 
     def _due(self, index: int, item: int) -> None:
         wait = self._waits.get((index, item))
@@ -106,4 +112,4 @@ class Waits:
         if left > 0:
             self._arm(wait, index, item, left)
         else:
-            self._woken(index, item, None if wait.waiting is None else ended_by_time(wait.waiting))
+            wait.woken(index, item, None if wait.waiting is None else ended_by_time(wait.waiting))
