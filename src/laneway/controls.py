@@ -7,11 +7,10 @@ from typing import Any, Literal
 from uuid import UUID
 
 from laneway._core.context import decode_object, encode_object
-from laneway._core.errors import JsonInvalid, PlanError, SettingInvalid
+from laneway._core.errors import PlanError, SettingInvalid
 from laneway._core.events import Event
-from laneway._core.jsonvalue import check
-from laneway.artifacts import plain
 from laneway.authoring import Workflow
+from laneway.engine.artifacts import as_json
 from laneway.engine.handle import RunHandle, stored_result
 from laneway.engine.refusals import RunUnknownCode
 from laneway.engine.results import RunResult
@@ -154,7 +153,7 @@ class Controls(ABC):
             RunNotFound: there is no such run.
         """
         runs, _ = self._open()
-        value = _checked(value, f"signal {name!r}")
+        value = as_json(value, f"signal {name!r}")
         await runs.adoption.signal(run, name, encode_object({"": value})[len(b'{"":') : -1])
 
     async def events(self, *, run: str | None = None, after: int = 0, limit: int = 1000) -> list[Event]:
@@ -262,14 +261,4 @@ def encoded_context(context: Mapping[str, Any] | None) -> bytes:
         return b"{}"
     if not isinstance(context, Mapping):
         raise TypeError(f"a context is a mapping from keys to JSON values, not {type(context).__name__}")
-    return encode_object(_checked(dict(context), "context"))
-
-
-def _checked[T](value: T, root: str) -> T:
-    """`value` as JSON can hold it, with references in the place of artifacts."""
-    try:
-        check(value, root)
-    except JsonInvalid:
-        value = plain(value, here=False)
-        check(value, root)
-    return value
+    return encode_object(as_json(dict(context), "context"))

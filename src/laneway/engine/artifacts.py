@@ -7,11 +7,12 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any, BinaryIO, Protocol
 from uuid import UUID, uuid4, uuid7
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -23,13 +24,14 @@ from laneway._core.artifacts import (
     ArtifactTooLarge,
     named,
 )
-from laneway._core.errors import SettingInvalid, StoreUnavailable
+from laneway._core.errors import JsonInvalid, SettingInvalid, StoreUnavailable
 from laneway._core.failures import failure_record
-from laneway.artifacts import Artifact, Desk
+from laneway._core.jsonvalue import check
+from laneway.artifacts import Artifact, Desk, plain
 from laneway.engine.artifact_cache import Cache
 from laneway.ports import Lane, Outcome, StepOrder
 
-__all__ = ["ArtifactBook", "Artifacts", "digests_in"]
+__all__ = ["ArtifactBook", "Artifacts", "as_json", "digests_in"]
 
 log = logging.getLogger("laneway.engine")
 
@@ -95,6 +97,7 @@ class Artifacts:
         self._folder = ""
         self._staging = ""
         self._cache: Cache | None = None
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def open(self, book: ArtifactBook | None) -> Artifacts:
         """Get ready; nothing is written before there is something to write. Without a book the store keeps none."""
@@ -136,10 +139,11 @@ class Artifacts:
         """
         book, desk = self._open()
         made = await asyncio.to_thread(desk.make, data, media_type)
-        desk.hand_over(made)
-        staged = f"{desk.staging}/{made.digest}"
-        await book.keep(uuid7().bytes, {made.digest: staged}, ())
-        await self._cached({made.digest: staged})
+        async with self._alone_with([made.digest]):
+            desk.hand_over(made)
+            staged = {made.digest: f"{desk.staging}/{made.digest}"}
+            await book.keep(uuid7().bytes, staged, ())
+            await self._cached(staged)
         return made
 
     async def get(self, reference: Mapping[str, Any] | Artifact) -> Artifact:
@@ -253,19 +257,31 @@ class Artifacts:
             return await book.keep(run, staged, [one for one in digests if one not in staged])
 
         try:
-            missing = await _patiently(keep, order.run)
+            async with self._alone_with(digests):
+                missing = await _patiently(keep, order.run)
+                await self._cached(staged)
             if missing:
                 _refuse_missing((outcome.body,), missing, book.folder)
         except ArtifactError as error:
             record = failure_record("other", type(error).__name__, str(error))
             return msgspec.structs.replace(outcome, kind="failure", body=msgspec.json.encode(record))
-        await self._cached(staged)
         return outcome
+
+    @asynccontextmanager
+    async def _alone_with(self, digests: Iterable[str]) -> AsyncGenerator[None]:
+        """While it lasts nobody else here keeps these: attempts that made the same hand over the same file."""
+        locks = [self._locks.setdefault(one, asyncio.Lock()) for one in sorted(digests)]
+        async with AsyncExitStack() as stack:
+            for lock in locks:
+                await stack.enter_async_context(lock)
+            yield
 
     def _find(
         self, places: Sequence[str], digests: Sequence[str], staged: dict[str, str], *, suspicious: bool
     ) -> None:
         """Add to `staged` what was made by this attempt, checked if somebody might have changed it."""
+        for digest in [one for one, path in staged.items() if not os.path.exists(path)]:
+            del staged[digest]
         for digest in digests:
             for path in (f"{place}/{digest}" for place in places):
                 if digest not in staged and os.path.exists(path):
@@ -294,6 +310,20 @@ class Artifacts:
         if self._cache is not None:
             for digest, path in staged.items():
                 self._cache.add(digest, path)
+
+
+def as_json[T](value: T, root: str) -> T:
+    """`value` as JSON can hold it, with references in the place of artifacts.
+
+    Raises:
+        JsonInvalid: JSON cannot hold it.
+    """
+    try:
+        check(value, root)
+    except JsonInvalid:
+        value = plain(value, here=False)
+        check(value, root)
+    return value
 
 
 async def _patiently[T](work: Callable[[], Awaitable[T]], run: str) -> T:

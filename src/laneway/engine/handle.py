@@ -7,9 +7,9 @@ from typing import Any
 from laneway._core.context import decode_object, encode_object, join_object
 from laneway._core.errors import LanewayError
 from laneway._core.events import Event, EventRow
-from laneway._core.jsonvalue import check
 from laneway._core.records import ENDED
 from laneway._core.transitions import final_context, restored
+from laneway.engine.artifacts import as_json
 from laneway.engine.dispatch import Driver
 from laneway.engine.results import RunResult, result_of
 from laneway.engine.runs import Runnable, Runs
@@ -107,7 +107,7 @@ class RunHandle:
         Raises:
             JsonInvalid: JSON cannot hold the value.
         """
-        check(value, f"signal {name!r}")
+        value = as_json(value, f"signal {name!r}")
         await self._runs.adoption.signal(self.id, name, encode_object({"v": value})[len(b'{"v":') : -1])
 
     async def events(self, *, after: int = 0) -> AsyncIterator[Event]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["install"]
 
-_HERE = ("authoring", "_attempt", "_core", "aio", "artifacts", "bridge", "compat")
+_HERE = ("authoring", "_attempt", "_core", "aio", "artifacts", "bridge", "compat", "nesting", "suspension")
 _HERE_TOO = frozenset(
     {
         "laneway.bench",
