@@ -55,6 +55,7 @@ COMMANDS = {
         "Probe what dependencies do in isolated interpreters and without the GIL.",
         "Look",
     ),
+    "bench": _Entry("laneway.cli.bench:bench", "Measure tasks inline and on every lane.", "Look"),
     "schedule": _Entry(
         "laneway.cli.schedule:schedule_group",
         "Run workflows at set times: add, list, pause, backfill.",

@@ -23,6 +23,7 @@ from laneway.compat.baseline import (
     read_baseline,
     read_report,
 )
+from laneway.compat.benchmark import kept_benchmark
 from laneway.compat.errors import BaselineUnreadable, TargetUnreadable
 from laneway.compat.matrix import ASPECTS, Report
 from laneway.compat.render_ci import junit_of, sarif_of
@@ -30,6 +31,7 @@ from laneway.compat.render_html import html_of
 from laneway.compat.render_markdown import markdown_of
 from laneway.compat.review_rules import rule_of
 from laneway.compat.wanted import Wanted, wanted_from
+from laneway.packages import open_package
 
 __all__ = ["compat"]
 
@@ -98,7 +100,11 @@ _BY_SUFFIX = {
 @click.option(
     "--report", "full", is_flag=True, help="The adoption report: matrix, risks, review, benchmark, checklist."
 )
-@click.option("--benchmark", metavar="FILE", help="Put the JSON of `laneway bench lanes` into the report.")
+@click.option(
+    "--benchmark",
+    metavar="FILE",
+    help="Put the JSON of `laneway bench lanes` into the report. Default: what --save kept.",
+)
 @click.option(
     "--format", "form", type=click.Choice(_FORMATS), help="Default: table, or by the suffix of --output."
 )
@@ -132,6 +138,8 @@ def compat(ctx: click.Context, /, targets: tuple[str, ...], **options: Any) -> N
     old = read_report(Path(options["diff"])) if options["diff"] else None
     wanted = opened(wanted_from(targets, extras=options["extra"], groups=options["group"]))
     wanted = _with_project(wanted, full=options["full"])
+    if wishes.benchmark is None:
+        wishes = wishes._replace(benchmark=_kept(wanted))
     to_stdout = not options["output"] and form != "table"
     kept = screen.keep_stdout_for_result() if to_stdout else None
     try:
@@ -239,6 +247,15 @@ def _benchmark(file: str | None) -> dict[str, Any] | None:
         advice = "Make it with `laneway bench lanes --json`"
         raise BaselineUnreadable(file=file, reason=str(error), advice=advice) from error
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {"results": found}
+
+
+def _kept(wanted: Wanted) -> dict[str, Any] | None:
+    """What `laneway bench lanes --save` kept for a package, or for a project's own files."""
+    if wanted.kind == "package":
+        return kept_benchmark(content=open_package(wanted.file).unit().key)
+    if wanted.kind == "names":
+        return None
+    return kept_benchmark(root=Path(wanted.file).parent if wanted.file else Path.cwd())
 
 
 def _rendered(report: Report, form: str, failures: list[str], wanted: Wanted, *, full: bool) -> bytes:

@@ -73,8 +73,8 @@ def _spike(report: Report) -> list[Step]:
         Step("done" if not red else "open", "Give the others the process lane", _some(red) or "none is red"),
         Step(
             "done" if report.benchmark else "open",
-            "Measure it on every lane (`laneway bench lanes --json`, then `--benchmark FILE`)",
-            "measured, see below" if report.benchmark else "not measured",
+            "Measure it on every lane (`laneway bench lanes TARGET --save`)",
+            "measured, see above" if report.benchmark else "not measured",
         ),
         Step(
             "open" if removed else "done" if report.reviewed_files >= 0 else "open",

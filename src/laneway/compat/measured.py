@@ -20,7 +20,7 @@ from laneway._core.model import TaskSpec
 from laneway.compat._folder import cache_folder, known_folders
 from laneway.ports import Unit
 
-__all__ = ["MeasuredTimes", "build_label", "cpu_label"]
+__all__ = ["MeasuredTimes", "build_label", "content_of", "cpu_label", "file_content"]
 
 _FORMAT = 1
 _FOLDER = "lanes"
@@ -102,15 +102,24 @@ def cpu_label() -> str:
 
 def _key(spec: TaskSpec, unit: Unit) -> str:
     machine = f"{sys.platform} {os.uname().machine} {cpu_label()} {os.process_cpu_count()}"
-    parts = (str(_FORMAT), _content(spec, unit), spec.id, sys.version, build_label(), machine)
+    parts = (str(_FORMAT), content_of(spec, unit), spec.id, sys.version, build_label(), machine)
     return sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:40]
 
 
-def _content(spec: TaskSpec, unit: Unit) -> str:
+def content_of(spec: TaskSpec, unit: Unit) -> str:
     """What stands for the task's code: the package's hash, which is in its key, else that of the source file."""
     if unit.kind == "package":
         return unit.key
     name = spec.reference.partition(":")[2]
     with suppress(OSError):
-        return f"{name} {sha256(Path(spec.file).read_bytes()).hexdigest()}"
+        return f"{name} {file_content(spec.file)}"
     return f"{unit.key} {name} {spec.fingerprint}"
+
+
+def file_content(path: str) -> str:
+    """The hash of a source file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return sha256(Path(path).read_bytes()).hexdigest()

@@ -5,7 +5,7 @@ from html import escape
 from importlib.resources import files
 
 from laneway._core.compat import Verdict
-from laneway.compat._flat import flat
+from laneway.compat.benchmark import NOT_MEASURED, table_of
 from laneway.compat.checklist import checklist_of
 from laneway.compat.matrix import Report, Row, summary_of
 
@@ -170,14 +170,15 @@ _SEVERITIES = {"error": "red", "warning": "yellow", "note": "unknown"}
 
 def _benchmark(report: Report) -> str:
     if report.benchmark is None:
-        return (
-            "<section><h2>Benchmark</h2><p>Not measured. <code>laneway bench lanes --json &gt; lanes.json</code>, then "
-            "<code>--benchmark lanes.json</code>.</p></section>"
-        )
-    rows = "".join(
-        f"<tr><td>{escape(key)}</td><td>{escape(value)}</td></tr>" for key, value in flat(report.benchmark)
+        return f"<section><h2>Benchmark</h2><p>{_marked(NOT_MEASURED)}</p></section>"
+    found = table_of(report.benchmark)
+    head = "".join(f"<th>{escape(one)}</th>" for one in found.columns)
+    rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in found.rows)
+    notes = "".join(f'<p class="dim">{escape(one)}</p>' for one in found.notes)
+    return (
+        f'<section><h2>Benchmark</h2><div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>{notes}</section>"
     )
-    return f"<section><h2>Benchmark</h2><table><tbody>{rows}</tbody></table></section>"
 
 
 def _marked(text: str) -> str:

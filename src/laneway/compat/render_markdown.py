@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from laneway.compat._flat import flat
+from laneway.compat.benchmark import NOT_MEASURED, table_of
 from laneway.compat.checklist import checklist_of
 from laneway.compat.matrix import Report, Row, summary_of
 
@@ -81,12 +81,11 @@ def _review(report: Report) -> list[str]:
 
 def _benchmark(report: Report) -> str:
     if report.benchmark is None:
-        return (
-            "Not measured. `laneway bench lanes --json > lanes.json`, then "
-            "`laneway compat --report --benchmark lanes.json`."
-        )
-    lines = [f"| {_text(key)} | {_text(value)} |" for key, value in flat(report.benchmark)]
-    return "\n".join(["| what | value |", "|---|---|", *lines[:100]])
+        return NOT_MEASURED
+    found = table_of(report.benchmark)
+    head = f"| {' | '.join(found.columns)} |\n|{'---|' * len(found.columns)}"
+    lines = [f"| {' | '.join(_text(cell) for cell in row)} |" for row in found.rows]
+    return "\n".join([head, *lines]) + "".join(f"\n\n{_text(note)}" for note in found.notes)
 
 
 def _text(text: str) -> str:
