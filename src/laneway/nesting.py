@@ -1,9 +1,7 @@
 """`subworkflow`: a workflow as a task of another one. Standard library only."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
-
-from laneway._core.model import TaskSpec
+from laneway._core.model import Nested, TaskSpec
+from laneway._core.untyped import Any, Callable, Iterable, Mapping
 from laneway.authoring import Workflow, mark, task_options
 
 __all__ = ["SubWorkflow", "subworkflow"]
@@ -12,10 +10,8 @@ __all__ = ["SubWorkflow", "subworkflow"]
 class SubWorkflow:
     """A workflow that runs as a task; made by `subworkflow` and given to `Workflow` like a task."""
 
-    def __init__(self, flow: Workflow, inputs: Mapping[str, str] | None, output: str | None) -> None:
+    def __init__(self, flow: Workflow) -> None:
         self.flow = flow
-        self.inputs = None if inputs is None else dict(inputs)
-        self.output = output
 
     def __call__(self, *_: Any, **__: Any) -> Any:
         """Refuse: it is a task only inside a workflow."""
@@ -53,7 +49,7 @@ def subworkflow(
     if not isinstance(flow, Workflow):
         raise TypeError(f"subworkflow() takes a Workflow, not {type(flow).__name__}")
     options = task_options(dependencies=dependencies, each=each, when=when, retries=retries, timeout=timeout)
-    made = SubWorkflow(flow, inputs, output)
+    made = SubWorkflow(flow)
     spec = TaskSpec(
         id=id or flow.name,
         reference=f"{flow.module}:{flow.name}",
@@ -63,5 +59,6 @@ def subworkflow(
         parameters=("context",),
         lane="workflow",
         doc=f"Runs the workflow {flow.name!r}.",
+        nested=Nested(flow.spec, None if inputs is None else tuple(dict(inputs).items()), output),
     )._replace(**options)
     return mark(made, spec)

@@ -138,7 +138,11 @@ def _in_file(text: str, place: str, attribute: str) -> Target:
     workflow, label = _workflow_in(text, module, attribute, shown=str(path))
     inherited = tuple(str(Path(one).absolute()) for one in sys.path)
     unit = Unit(f"script:{file}", "script", str(file), inherited=inherited, name=str(file))
-    tasks = tuple(_of_script(one, private) for one in workflow.spec.tasks)
+
+    def as_found(spec: TaskSpec) -> TaskSpec:
+        return _of_script(spec, private)
+
+    tasks = tuple(as_found(one.with_tasks(as_found)) for one in workflow.spec.tasks)
     return Target(workflow.spec._replace(tasks=tasks), unit, f"{file}:{label}")
 
 
@@ -146,7 +150,9 @@ def _of_script(spec: TaskSpec, private: str) -> TaskSpec:
     """The task as a worker finds it: workers load the file as their main module."""
     module, _, name = spec.reference.partition(":")
     reference = f"__main__:{name}" if module == private else spec.reference
-    return spec._replace(reference=reference, fingerprint=_fingerprint(spec))
+    found = spec._replace(reference=reference, fingerprint=_fingerprint(spec))
+    # Inner workflows are the file's, as their tasks are: not those of a module that this program imported.
+    return found if spec.nested is None else found._replace(function=None)
 
 
 def _fingerprint(spec: TaskSpec) -> str:

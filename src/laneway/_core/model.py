@@ -7,7 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
 
-__all__ = ["BACKOFF", "LANES", "RULES", "Retry", "Style", "TaskSpec", "WorkflowSpec"]
+__all__ = ["BACKOFF", "LANES", "RULES", "Nested", "Retry", "Style", "TaskSpec", "WorkflowSpec"]
 
 type Style = Literal["value", "context"]
 
@@ -82,6 +82,8 @@ class TaskSpec(Record):
     line: int = 0
     fingerprint: str = ""
     """SHA-256 over the function's syntax tree, without comments, layout and decorators."""
+    nested: "Nested | None" = None  # noqa: UP037 - records read their annotations at once
+    """The workflow that this task runs, for a task of the lane `workflow`."""
 
     @property
     def item(self) -> str | None:
@@ -106,6 +108,8 @@ class TaskSpec(Record):
         del data["function"]
         for key in _TUPLES:
             data[key] = list(data[key])
+        if self.nested is not None:
+            data["nested"] = self.nested.described()
         return data
 
     @classmethod
@@ -115,7 +119,17 @@ class TaskSpec(Record):
         for key in _TUPLES:
             if key in known:
                 known[key] = tuple(known[key])
+        if known.get("nested") is not None:
+            known["nested"] = Nested.from_described(known["nested"])
         return cls(**known)
+
+    def with_tasks(self, change: Callable[[TaskSpec], TaskSpec]) -> TaskSpec:
+        """This task, with every task of the workflow that it runs, however deep, put through `change`."""
+        if self.nested is None:
+            return self
+        inner = self.nested.workflow
+        tasks = tuple(change(one.with_tasks(change)) for one in inner.tasks)
+        return self._replace(nested=self.nested._replace(workflow=inner._replace(tasks=tasks)))
 
 
 _TUPLES = ("parameters", "optional", "dependencies", "asks", "backoff", "retry_on")
@@ -131,3 +145,33 @@ class WorkflowSpec(Record):
     tasks: tuple[TaskSpec, ...]
     merge: tuple[tuple[str, str], ...] = ()
     doc: str = ""
+
+
+class Nested(Record):
+    """The workflow that a task runs as a run of its own."""
+
+    workflow: WorkflowSpec
+    inputs: tuple[tuple[str, str], ...] | None = None
+    """The inner run's context key, and the key that the task sees; None for all that the task sees."""
+    output: str | None = None
+    """The key of the inner run's final context that becomes the task's value; None for all of it."""
+
+    def described(self) -> dict[str, Any]:
+        """As plain JSON data."""
+        flow = self.workflow
+        return {
+            "workflow": flow.name,
+            "tasks": [one.described() for one in flow.tasks],
+            "merge": dict(flow.merge),
+            "doc": flow.doc,
+            "inputs": None if self.inputs is None else dict(self.inputs),
+            "output": self.output,
+        }
+
+    @classmethod
+    def from_described(cls, data: dict[str, Any]) -> Nested:
+        """The inverse of `described`."""
+        tasks = tuple(TaskSpec.from_described(one) for one in data["tasks"])
+        merge = tuple(sorted(data["merge"].items()))
+        inputs = None if data["inputs"] is None else tuple(data["inputs"].items())
+        return cls(WorkflowSpec(data["workflow"], tasks, merge, data["doc"]), inputs, data["output"])

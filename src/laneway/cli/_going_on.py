@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import rich_click as click
 
-from laneway._core.errors import TargetNotFound
+from laneway._core.errors import PackageContentInvalid, TargetNotFound
 from laneway._core.records import ENDED
 from laneway.app import Engine
 from laneway.cli import _screen as screen
@@ -82,12 +82,15 @@ async def _code(wanted: Wanted, record: dict[str, Any], engine: Engine) -> Targe
         return await find_target(wanted.target, engine.fleet)
     try:
         return await find_target(record["reference"], engine.fleet)
-    except TargetNotFound as error:
+    except (TargetNotFound, PackageContentInvalid) as error:
+        parts = [str(error.fields.get("reason", "the package has no such workflow")), "."]
+        if record["parent"] is not None:
+            parts.append(f" Run {record['parent']} started it and goes on with it: name that one.")
         raise RunTargetUnknown(
             run=record["id"],
             workflow=record["workflow"],
             reference=record["reference"],
-            reason=f"{error.fields['reason']}.",
+            reason="".join(parts),
             verb=wanted.verb,
         ) from error
 

@@ -54,7 +54,9 @@ def _is_left(row: Mapping[str, Any]) -> bool:
 
 
 def _tags(row: Mapping[str, Any]) -> str:
-    return screen.without_controls(" ".join(f"{name}={value}" for name, value in row["tags"].items()))
+    return screen.without_controls(
+        " ".join(f"{name}={value}" for name, value in row["tags"].items() if name != "correlation_id")
+    )
 
 
 def _error(error: Mapping[str, Any] | None) -> str:

@@ -89,7 +89,7 @@ def _show(name: str, described: list[dict[str, Any]]) -> None:
             ("after", ", ".join(one["dependencies"]) or "nothing"),
             ("takes", ", ".join(_parameter(one, parameter) for parameter in one["parameters"]) or "nothing"),
             ("options", ", ".join(f"{key}={value}" for key, value in one["options"].items())),
-            ("source", f"{_shown(one['file'])}:{one['line']} ({kind})"),
+            ("source", f"{_shown(one['file'])}:{one['line']} ({kind})" if one["file"] else ""),
         ]
         for label, text in lines:
             if text:

@@ -11,10 +11,13 @@ import msgspec
 from laneway._core.context import decode_object, join_object
 from laneway._core.errors import ContextError
 from laneway._core.failures import KINDS, FailureKind, failure_record
-from laneway._core.model import TaskSpec
+from laneway._core.model import Nested, TaskSpec
 from laneway._core.records import ENDED, NO_ITEM, Parent
+from laneway.authoring import Workflow
+from laneway.engine.dispatch import Driver
 from laneway.engine.handle import RunHandle
 from laneway.engine.results import RunResult
+from laneway.engine.target import Target
 from laneway.nesting import SubWorkflow
 from laneway.ports import Capabilities, LaneHealth, Outcome, StepOrder, Unit
 
@@ -42,6 +45,10 @@ class Host(Protocol):
     @property
     def cancel(self) -> Callable[[str], Awaitable[None]]:
         """Cancels a run."""
+        ...
+
+    def live(self, run: str) -> Driver | None:
+        """What drives a run here."""
         ...
 
     def is_stopping(self, run: str) -> bool:
@@ -87,20 +94,21 @@ class WorkflowLane:
         return Outcome(kind, body, began, time.time() - began, self.name)  # type: ignore[arg-type]  # one of the kinds
 
     async def _ended(self, order: StepOrder) -> tuple[str, bytes]:
-        inner = order.task.function
-        if not isinstance(inner, SubWorkflow):
+        inner = order.task.nested
+        if inner is None:
             raise TypeError(self.refusal(order.unit, order.task))
+        flow = self._code_of(order, inner)
         item = NO_ITEM if order.item is None else order.item
         parent = Parent(UUID(order.run).bytes, order.task.id, item)
         context = _context_for(inner, order)
         handle = await self._host.start(
-            inner.flow, context, key=f"{order.run}/{order.task.id}/{item}", parent=parent
+            flow, context, key=f"{order.run}/{order.task.id}/{item}", parent=parent
         )
         try:
             if not handle.is_new:
                 found = await self._host.result(handle.id)
                 if found.status in ("failed", "cancelled"):
-                    handle = await self._host.retry(handle.id, inner.flow, only="failed")
+                    handle = await self._host.retry(handle.id, flow, only="failed")
             result = await handle.settled()
         except BaseException:
             if self._host.is_stopping(order.run) or _timed_out():
@@ -108,9 +116,20 @@ class WorkflowLane:
             raise
         return _outcome_of(result, inner, order)
 
+    def _code_of(self, order: StepOrder, inner: Nested) -> Workflow | Target:
+        """The inner workflow as the engine can start it: this program's, or of the file or package of its task."""
+        function = order.task.function
+        if isinstance(function, SubWorkflow):
+            return function.flow
+        driver = self._host.live(order.run)
+        outer = order.unit.name if driver is None else driver.runnable.reference
+        separator = "#" if "#" in outer or order.unit.kind == "package" else ":"
+        place = outer.rpartition(separator)[0] or outer
+        return Target(inner.workflow, order.unit, f"{place}{separator}{inner.workflow.name}")
+
     def refusal(self, unit: Unit, task: TaskSpec) -> str | None:
         """It only runs workflows, and they only run here."""
-        if isinstance(task.function, SubWorkflow):
+        if task.nested is not None:
             return None
         return "it runs workflows, not functions"
 
@@ -130,13 +149,13 @@ def _timed_out() -> bool:
     return task is not None and task.cancelling() > 0 and not task.done()
 
 
-def _context_for(inner: SubWorkflow, order: StepOrder) -> Mapping[str, Any]:
+def _context_for(inner: Nested, order: StepOrder) -> Mapping[str, Any]:
     seen = decode_object(order.payload)
     if inner.inputs is not None:
-        missing = [key for key in inner.inputs.values() if key not in seen]
+        missing = [key for _, key in inner.inputs if key not in seen]
         if missing:
             raise InputMissing(task=order.task.id, key=missing[0])
-        seen = {name: seen[key] for name, key in inner.inputs.items()}
+        seen = {name: seen[key] for name, key in inner.inputs}
     decoded: dict[str, Any] = msgspec.json.decode(join_object(seen))
     return decoded
 
@@ -148,13 +167,13 @@ class InputMissing(ContextError):
     template = "task {task!r} needs {key!r} for its inner workflow, which no task before it has set"
 
 
-def _outcome_of(result: RunResult, inner: SubWorkflow, order: StepOrder) -> tuple[str, bytes]:
+def _outcome_of(result: RunResult, inner: Nested, order: StepOrder) -> tuple[str, bytes]:
     if result.status == "succeeded":
         if inner.output is None:
             return "value", msgspec.json.encode(result.context)
         if inner.output in result.context:
             return "value", msgspec.json.encode(result.context[inner.output])
-        message = f"the inner workflow {inner.flow.name!r} ended without the key {inner.output!r}"
+        message = f"the inner workflow {inner.workflow.name!r} ended without the key {inner.output!r}"
         return "failure", msgspec.json.encode(failure_record("missing_key", "MissingKey", message))
     if result.status not in ENDED:
         return "suspension", msgspec.json.encode({"signal": f"run:{result.id}", "child": result.id})
@@ -165,7 +184,7 @@ def _outcome_of(result: RunResult, inner: SubWorkflow, order: StepOrder) -> tupl
         "traceback": "",
     }
     where = f" at task {error['task']!r}" if error.get("task") else ""
-    message = f"inner run {result.id} of {inner.flow.name!r} failed{where}: {error.get('message', '')}"
+    message = f"inner run {result.id} of {inner.workflow.name!r} failed{where}: {error.get('message', '')}"
     known: list[FailureKind] = [one for one in KINDS if one == error["kind"]]
     kind: FailureKind = known[0] if known else "other"
     record = failure_record(kind, error.get("type", "Cancelled"), message, error.get("traceback", ""))

@@ -94,12 +94,13 @@ def describe(unit: dict[str, Any], entry: ModuleType) -> dict[str, Any]:
                     "doc": value.spec.doc,
                 }
             )
-    tasks = []
-    for spec in specs.values():
-        described = spec.described()
-        described["fingerprint"] = fingerprint_of(spec.function)
-        described["reference"] = described["reference"].replace(f"{SCRIPT}:", "__main__:", 1)
-        tasks.append(described)
+
+    def found(spec: TaskSpec) -> TaskSpec:
+        """The task as the program finds it again."""
+        reference = spec.reference.replace(f"{SCRIPT}:", "__main__:", 1)
+        return spec._replace(fingerprint=fingerprint_of(spec.function), reference=reference)
+
+    tasks = [found(spec.with_tasks(found)).described() for spec in specs.values()]
     return {"tasks": tasks, "workflows": workflows, "error": None}
 
 

@@ -50,7 +50,11 @@ def workflows_of(package: Package, answer: Mapping[str, Any]) -> list[WorkflowSp
     problems = [*_task_problems(manifest, tasks, found)]
     if problems:
         raise PackageContentInvalid(package=package.label, problems=problems)
-    placed = {task.id: _placed(task, manifest.lanes) for task in tasks}
+
+    def placed_one(task: TaskSpec) -> TaskSpec:
+        return _placed(task, manifest.lanes)
+
+    placed = {task.id: placed_one(task.with_tasks(placed_one)) for task in tasks}
     if manifest.workflows:
         return [_from_table(table, placed) for table in manifest.workflows]
     if found:
