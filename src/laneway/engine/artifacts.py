@@ -1,11 +1,11 @@
 """An engine's artifacts: what tasks made is kept before their steps commit, and is at hand when others read it."""
 
 import asyncio
-import errno
 import logging
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -293,12 +293,16 @@ class Artifacts:
         """A checked copy of a file that a package's code may still hold open, or may have made a link."""
         os.makedirs(f"{self._staging}/engine", 0o700, exist_ok=True)
         mine = f"{self._staging}/engine/{uuid4().hex}"
+        damaged = ArtifactDamaged(hash=f"sha256:{digest}", where=path)
         try:
             source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError as error:
-            if error.errno == errno.ELOOP:
-                raise ArtifactDamaged(hash=f"sha256:{digest}", where=path) from error
+        except FileNotFoundError:
             raise
+        except OSError as error:
+            raise damaged from error
+        if not stat.S_ISREG(os.fstat(source).st_mode):
+            os.close(source)
+            raise damaged
         with open(source, "rb") as theirs, open(mine, "xb") as ours:
             shutil.copyfileobj(theirs, ours, 1 << 20)
         with open(mine, "rb") as file:
