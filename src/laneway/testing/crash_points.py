@@ -4,11 +4,14 @@ import os
 import signal
 import threading
 
-__all__ = ["STORE_POINTS", "CrashPoints"]
+__all__ = ["ARTIFACT_POINTS", "STORE_POINTS", "CrashPoints"]
 
 STORE_POINTS = ("begin", "begun", "written", "committed", "answer")
 """Points of a commit in the SQLite store: before the transaction, after it began, after everything was written but
 before the commit, right after it, and before the engine is told."""
+
+ARTIFACT_POINTS = ("placed",)
+"""Points of keeping artifacts in the SQLite store, beside those: files are in place, nothing is recorded yet."""
 
 
 class CrashPoints:
