@@ -31,7 +31,7 @@ _HERE_TOO = frozenset(
             f"laneway.lanes._{name}"
             for name in (
                 "absent", "arrival", "capture", "coroutines", "frames", "guard", "invoke", "limits", "load", "reply",
-                "service", "shim", "watchdog", "worker_logs",
+                "seccomp", "service", "shim", "watchdog", "worker_logs",
             )
         ),
     }

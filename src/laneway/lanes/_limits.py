@@ -10,6 +10,7 @@ import struct
 import sys
 
 from laneway._core.untyped import Any, Iterable
+from laneway.lanes._seccomp import filtered
 
 __all__ = ["confine", "cpu_left", "limit_process"]
 
@@ -81,7 +82,7 @@ def confine(
     """Let the kernel enforce the policy on this process and its children, as far as this kernel can.
 
     Returns:
-        What is enforced: `no-new-privileges`, `landlock-files`, `landlock-network`, `landlock-scope`.
+        What is enforced: `no-new-privileges`, `seccomp`, `landlock-files`, `landlock-network`, `landlock-scope`.
     """
     if not sys.platform.startswith("linux"):
         return []
@@ -89,6 +90,8 @@ def confine(
     if libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) != 0:
         return []
     enforced = ["no-new-privileges"]
+    if filtered(libc, programs=bool(policy.get("subprocess")), network=bool(policy.get("network"))):
+        enforced.append("seccomp")
     abi = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1)
     if abi < 1:
         return enforced
