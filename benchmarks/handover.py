@@ -93,6 +93,7 @@ async def compare(rounds: int, pin: bool) -> dict[str, Any]:
         calls[f"{name} lane"] = lambda name=name: lanes[name].run(echo)  # type: ignore[misc]
     trips: dict[str, list[float]] = {name: [] for name in calls}
     rates: dict[str, list[float]] = {name: [] for name in calls}
+    kilobytes: dict[str, list[float]] = {name: [] for name in calls}
     tiny, atiny = order(handover_tasks.echo, b'{"data":1}'), order(handover_tasks.aecho, b'{"data":1}')
     tinies: dict[str, Callable[[], Awaitable[Any]]] = {
         name: (lambda pool=pool: loop.run_in_executor(pool, handover_tasks.raw, b"1"))  # type: ignore[misc]
@@ -109,6 +110,8 @@ async def compare(rounds: int, pin: bool) -> dict[str, Any]:
             trips[name].append(await median_us(call, 300))
         for name, call in tinies.items():
             rates[name].append(await rate(call, 4000, 64))
+        for name, call in calls.items():
+            kilobytes[name].append(await rate(call, 4000, 64))
     if pin:
         os.sched_setaffinity(0, cores)
     for pool in pools.values():
@@ -131,6 +134,7 @@ async def compare(rounds: int, pin: bool) -> dict[str, Any]:
                 "trip_vs_interpreter_pool": ratio(trips[name], base_trip),
                 "trip_vs_process_pool": ratio(trips[name], process_trip),
                 "rate_vs_interpreter_pool": ratio(rates[name], base_rate),
+                "rate_1kb_vs_interpreter_pool": ratio(kilobytes[name], kilobytes["InterpreterPoolExecutor"]),
             }
             for name in calls
         },
@@ -214,11 +218,14 @@ def main() -> None:
     if options.json:
         print(json.dumps(found, indent=2))
         return
-    print(f"{'':26}{'round trip':>12}{'tasks/s':>10}{'trip/IPE':>10}{'trip/PPE':>10}{'rate/IPE':>10}")
+    print(
+        f"{'':26}{'round trip':>12}{'tasks/s':>10}{'trip/IPE':>10}{'trip/PPE':>10}{'rate/IPE':>10}{'1KB/IPE':>10}"
+    )
     for name, row in found["rows"].items():
         print(
             f"{name:26}{row['round_trip_us']:>9} us{row['tasks_per_s']:>10}{row['trip_vs_interpreter_pool']:>10}"
             f"{row['trip_vs_process_pool']:>10}{row['rate_vs_interpreter_pool']:>10}"
+            f"{row['rate_1kb_vs_interpreter_pool']:>10}"
         )
     print(f"two cores, CPU work, against inline: {found['two_core_speedup']}")
 

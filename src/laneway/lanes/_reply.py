@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["decode", "encode", "plain", "read_exactly", "record_of", "write_all"]
 
 _CHUNK = 65536
+_LONG = 100
+"""Characters from which looking twice at a text pays."""
 
 
 class _Rules:
@@ -54,7 +56,15 @@ def encode(value: Any, root: str) -> bytes:
     return _encoded(value)
 
 
+_ESCAPED = bytes(code < 32 or code in b'"\\' for code in range(256))
+"""1 for each byte that JSON does not take as it is."""
+
+
 def _encoded(value: Any) -> bytes:
+    if type(value) is str and len(value) > _LONG and '"' not in value and "\n" not in value:
+        data = value.encode("utf-8", "backslashreplace")
+        if 1 not in data.translate(_ESCAPED):  # half the time of looking at each character
+            return b'"' + data + b'"'
     # The encoder for plain ASCII is more than twice as fast; what it had to escape is written as it is instead.
     text = encode_basestring_ascii(value) if type(value) is str else "".join(_plain(value, 0))
     if "\\u" in text:

@@ -76,6 +76,21 @@ def test_both_codecs_write_the_same_bytes_and_read_them_back(value: Any) -> None
     assert identical(_codec.decode(inside), value)
 
 
+@given(
+    st.text(min_size=101, max_size=150),
+    st.sampled_from(["", '"', "\\", "\n", "\x00", "\x1f", "\x7f", "é", "😀"]),
+)
+def test_both_codecs_write_the_same_bytes_for_long_texts(text: str, special: str) -> None:
+    value = text + special + text
+    inside = _reply.encode(value, "result")
+    assert inside == _codec.encode(value, "result")
+    assert _reply.decode(inside) == value
+
+
+def test_lone_surrogates_in_long_texts_become_escapes() -> None:
+    assert _reply.plain("x" * 200 + "\ud800") == b'"' + b"x" * 200 + b'\\ud800"'
+
+
 @given(plain, plain)
 def test_same_is_equality_with_types(one: Any, other: Any) -> None:
     assert same(one, one)
