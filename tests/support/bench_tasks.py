@@ -1,6 +1,7 @@
 """Tasks that benchmarks are tried with: well-behaved ones, and one for each way to be unfit."""
 
 import threading
+import time
 from typing import Any
 
 from laneway import Workflow, task
@@ -11,6 +12,7 @@ __all__ = [
     "fragile",
     "nested",
     "several",
+    "slow",
     "steady",
     "thread_name",
     "times_two",
@@ -45,6 +47,12 @@ def fragile(number: int) -> int:
     if threading.current_thread().name.startswith("laneway-thread"):
         raise RuntimeError("not here")
     return number
+
+
+@task
+def slow(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
 
 
 @task

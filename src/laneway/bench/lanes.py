@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from laneway._core.lane_times import NotMeasured, TaskTimes
+from laneway._core.lane_times import NotMeasured, TaskTimes, duration
+from laneway._core.model import TaskSpec
 from laneway.assembly import Assembly
 from laneway.bench._session import Session, Trial, spread_out
 from laneway.bench._variants import CallsFailed, Inline, OnLane
@@ -25,6 +26,9 @@ _MOST_CALLS = 1000
 _ALONE_SECONDS = 0.05
 _MOST_ALONE = 100
 _SLOW_SECONDS = 1.0
+
+_SLOWEST_SHARE = 10
+"""A call that takes more than this part of the time leaves no room to compare anything."""
 
 type Say = Callable[[str, int, int], None]
 """Told what is going on, and how many rounds are done and to do."""
@@ -69,6 +73,8 @@ async def measure(
     try:
         say("starting a program for inline", 0, settings.rounds)
         start, cost = await _first(inline, len(orders))
+        if cost > settings.seconds / _SLOWEST_SHARE:
+            return _too_slow(spec, cost)
         calls = settings.calls or _calls(cost, len(orders), workers)
         trials = _trials(orders, lanes, assembly, settings)
         numbers = spread_out(calls, len(orders))
@@ -117,6 +123,15 @@ async def _first(inline: Inline, inputs: int) -> tuple[float, float]:
     begun = time.perf_counter()
     await inline.run(spread_out(some, inputs))
     return start, (time.perf_counter() - begun) / some
+
+
+def _too_slow(spec: TaskSpec, cost: float) -> NotMeasured:
+    enough = math.ceil(cost * _SLOWEST_SHARE * 4 / 10) * 10
+    return NotMeasured(
+        spec.id,
+        f"one call takes {duration(cost)}, and comparing needs many",
+        f"Give a smaller input, or --seconds {enough}.",
+    )
 
 
 def _calls(cost: float, inputs: int, workers: int) -> int:

@@ -1,6 +1,9 @@
 """A benchmark's result on the terminal: a chart, a table, the verdict."""
 
+import codecs
+import sys
 from collections.abc import Sequence
+from typing import Any
 
 from rich.text import Text
 
@@ -21,8 +24,22 @@ _STYLES = {
 }
 
 
+def _use_plain_letters() -> None:
+    """Where the terminal's letters are few, write `us` for µs rather than fail or leave the unit out."""
+
+    def plain(error: Any) -> tuple[str, int]:
+        return "".join("u" if one == "µ" else "?" for one in error.object[error.start : error.end]), error.end
+
+    stream: Any = sys.stdout
+    encoding = str(getattr(stream, "encoding", None) or "")
+    if not encoding.lower().startswith("utf") and hasattr(stream, "reconfigure"):
+        codecs.register_error("laneway.plain", plain)
+        stream.reconfigure(errors="laneway.plain")
+
+
 def show_result(tasks: Sequence[TaskTimes], missing: Sequence[NotMeasured], *, was_saved: bool) -> None:
     """Every task, then those that were not measured, then what may be done next."""
+    _use_plain_letters()
     console = screen.output()
     common = (
         [text for text in tasks[0].warnings if all(text in one.warnings for one in tasks)] if tasks else []
@@ -65,7 +82,7 @@ def _show(times: TaskTimes, common: Sequence[str]) -> None:
     measured = [one for one in times.lanes if one.ratio is not None]
     if measured:
         screen.print_table(
-            ["  lane", "speed-up", "change", "", "one call", "hand-over", "first call"],
+            ["  lane", "speed-up", "change", "range", "one call", "hand-over", "start"],
             [
                 [
                     "  inline",
@@ -78,7 +95,7 @@ def _show(times: TaskTimes, common: Sequence[str]) -> None:
                 ],
                 *(_row(one) for one in measured),
             ],
-            right=["speed-up", "change", "one call", "hand-over", "first call"],
+            right=["speed-up", "change", "one call", "hand-over", "start"],
         )
     for one in times.lanes:
         if one.status != "measured":
@@ -123,7 +140,7 @@ def _row(one: LaneTimes) -> list[str | Text]:
         f"  {one.lane}",
         f"{_digits(one.speedup)} x",
         f"{_percent(one.change_percent)} %",
-        f"({_percent(low)} to {_percent(high)})" if ratio.low < ratio.high else "",
+        f"{low:+,.0f} to {high:+,.0f} %" if ratio.low < ratio.high else "",
         duration(one.one_call.median),
         duration(one.handover.median),
         duration(one.start),
@@ -158,6 +175,7 @@ def _chart(times: TaskTimes) -> None:
 
 def show_kept(found: Sequence[TaskTimes]) -> None:
     """The results that are kept."""
+    _use_plain_letters()
     if not found:
         screen.output().print(
             "nothing is kept for this Python; `laneway bench lanes TARGET --save` keeps results"

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from laneway.assembly import Assembly
 from laneway.compat import measured
 from laneway.compat.measured import MeasuredTimes, build_label
 from laneway.lanes import Fleet, InterpreterLane, ProcessLane, ThreadLane
-from laneway.ports import Lane, Unit
+from laneway.ports import Unit
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_engines_choose_by_what_was_kept(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     fleet = Fleet(interpreters=True)
-    lanes: list[Lane] = [ThreadLane(fleet), InterpreterLane(fleet), ProcessLane(fleet)]
+    lanes: list[Any] = [ThreadLane(fleet), InterpreterLane(fleet), ProcessLane(fleet)]
     assembly = Assembly({one.name: one for one in lanes})
     assert assembly.choice(spec_in(source), unit_of()).lane == "interpreter"
     MeasuredTimes().keep(spec_in(source), unit_of(), FOUND)

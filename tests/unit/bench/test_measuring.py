@@ -108,10 +108,17 @@ async def test_a_small_sample_is_said_to_be_one(measured: Measure) -> None:
 
 async def test_when_the_time_is_over_no_further_round_begins_and_that_is_said(measured: Measure) -> None:
     found = await measured(
-        bench_tasks.steady, Settings(rounds=50, calls=2, seconds=1e-6, lanes=("thread",)), number=1
+        bench_tasks.steady, Settings(rounds=10_000, calls=2, seconds=1.0, lanes=("thread",)), number=1
     )
-    assert found.rounds == 1
-    assert any("only 1 of 50 rounds" in one for one in found.warnings)
+    assert 1 <= found.rounds < 10_000
+    assert any(f"only {found.rounds} of 10000 rounds" in one for one in found.warnings)
+
+
+async def test_a_task_too_slow_for_the_time_says_how_much_it_needs(measured: Measure) -> None:
+    found = await measured(bench_tasks.slow, Settings(seconds=0.2), seconds=0.05)
+    assert isinstance(found, NotMeasured)
+    assert found.reason.startswith("one call takes ")
+    assert "--seconds 10" in found.advice
 
 
 async def test_the_rounds_are_told_one_by_one(measured: Measure) -> None:
