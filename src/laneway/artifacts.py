@@ -5,7 +5,7 @@
 
 import io
 import os
-from _thread import allocate_lock, get_ident
+from _thread import allocate_lock
 from importlib import import_module
 
 from laneway import _attempt
@@ -18,6 +18,7 @@ from laneway._core.artifacts import (
     named,
 )
 from laneway._core.untyped import Any
+from laneway._files import Trusted, known_size, make_folder, source_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ class Artifact:
         """
         with self.open() as file:
             found: Path = import_module("pathlib").Path(file.name)
-        self._desk.grant(str(found))
+        if self._desk.guard is not None:
+            self._desk.guard.grant(str(found))
         return found
 
     def __fspath__(self) -> str:
@@ -111,15 +113,14 @@ class Desk:
         objects: folder of what is kept.
         staging: folder of this process or worker, on the same file system.
         limit: bytes that one artifact may have, or None.
-        guard: the audit hook of a package's policy, if there is one. It is told that this thread runs Laneway's code
-            whenever a file is opened here.
+        guard: the audit hook of a package's policy, which lets files be opened here.
     """
 
     def __init__(self, objects: str, staging: str, limit: int | None = None, guard: Any = None) -> None:
         self.objects = objects
         self.staging = staging
         self.limit = limit
-        self._guard = guard
+        self.guard = guard
         self._lock = allocate_lock()
         self._number = 0
         self._checked: dict[str, tuple[int, int, int, int]] = {}
@@ -136,13 +137,13 @@ class Desk:
             OSError: it cannot be read, or there is no room.
         """
         media_type = checked_media_type(media_type)
-        source = _source(data)
+        source = source_of(data)
         try:
-            if self.limit is not None and _known_size(source) > self.limit:
+            if self.limit is not None and known_size(source) > self.limit:
                 raise self._too_large()
             part = self._new_name() + ".part"
-            with self._trusted():
-                os.makedirs(self.staging, 0o700, exist_ok=True)
+            with Trusted(self.guard):
+                make_folder(self.staging)
                 target = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 digest, size = self._copied(source, target)
@@ -155,7 +156,7 @@ class Desk:
             if source is not data and isinstance(source, io.IOBase):
                 source.close()
         staged = f"{part[:-5]}.{digest}"
-        with self._trusted():
+        with Trusted(self.guard):
             os.replace(part, staged)
         return Artifact(self, digest, size, media_type, staged)
 
@@ -192,7 +193,7 @@ class Desk:
 
     def hand_over(self, one: Artifact) -> None:
         """From now on the engine may take it, and it is not thrown away with its handle."""
-        with self._lock, self._trusted():
+        with self._lock, Trusted(self.guard):
             if one._staged:
                 os.replace(one._staged, f"{self.staging}/{one.digest}")
                 one._staged = ""
@@ -200,7 +201,7 @@ class Desk:
     def discard(self, staged: str) -> None:
         """Throw away what nobody was given."""
         try:
-            with self._trusted():
+            with Trusted(self.guard):
                 os.unlink(staged)
         except OSError:
             return  # the engine has closed and taken the folder with it
@@ -218,7 +219,7 @@ class Desk:
             if not path:
                 continue
             try:
-                with self._trusted():
+                with Trusted(self.guard):
                     file = io.open(path, "rb")  # noqa: SIM115, UP020 - the caller closes it
             except FileNotFoundError:
                 continue
@@ -251,31 +252,6 @@ class Desk:
             while len(self._checked) >= 10_000:
                 del self._checked[next(iter(self._checked))]
             self._checked[digest] = found
-
-    def grant(self, path: str) -> None:
-        """Let the package's own code read that file."""
-        if self._guard is not None:
-            self._guard.grant(path)
-
-    def _trusted(self) -> _Trusted:
-        return _Trusted(self._guard)
-
-
-class _Trusted:
-    """While it lasts, the policy's hook takes this thread for Laneway's own."""
-
-    __slots__ = ("_guard",)
-
-    def __init__(self, guard: Any) -> None:
-        self._guard = guard
-
-    def __enter__(self) -> None:
-        if self._guard is not None:
-            self._guard.trusted.add(get_ident())
-
-    def __exit__(self, *_: object) -> None:
-        if self._guard is not None:
-            self._guard.trusted.discard(get_ident())
 
 
 def artifact(data: Any, *, media_type: str = "application/octet-stream") -> Artifact:
@@ -346,31 +322,6 @@ def _plain(value: Any, desk: Desk | None, depth: int) -> Any:
     return value
 
 
-def _source(data: Any) -> Any:
-    """A flat memoryview, or a file to read from; paths are opened with the caller's own rights."""
-    if isinstance(data, str):
-        raise TypeError(
-            "artifact(...) takes bytes or a path, not text: use text.encode(), or pathlib.Path(text) for a file's name"
-        )
-    if isinstance(data, os.PathLike):
-        return open(data, "rb")
-    if callable(getattr(data, "read", None)):
-        return data
-    try:
-        return memoryview(data).cast("B")
-    except TypeError:
-        raise TypeError(f"artifact(...) takes bytes, a path or a file, not {type(data).__name__}") from None
-
-
-def _known_size(source: Any) -> int:
-    if isinstance(source, memoryview):
-        return source.nbytes
-    try:
-        return os.fstat(source.fileno()).st_size
-    except OSError, AttributeError, ValueError, TypeError:
-        return 0
-
-
 _lock = allocate_lock()
 _own: Desk | None = None
 
@@ -383,13 +334,12 @@ def _desk_here() -> Desk:
     global _own
     with _lock:
         if _own is None:
-            _own = _worker_desk() if _attempt.workshop is not None else _loose_desk()
+            setup, guard = _attempt.workshop or (None, None)
+            if setup is None:
+                _own = _loose_desk()
+            else:
+                _own = Desk(setup["objects"], setup["staging"], setup["limit"], guard)
         return _own
-
-
-def _worker_desk() -> Desk:
-    setup, guard = _attempt.workshop
-    return Desk(setup["objects"], setup["staging"], setup["limit"], guard)
 
 
 def _loose_desk() -> Desk:

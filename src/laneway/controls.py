@@ -219,7 +219,7 @@ class Controls(ABC):
         _, around = self._open()
         seconds = older_than.total_seconds() if isinstance(older_than, timedelta) else float(older_than)
         before = around.now() - seconds
-        swept = {"runs": 0, "steps": 0, "events": 0}
+        swept = {"runs": 0, "steps": 0, "events": 0, "artifacts": 0, "artifact_bytes": 0}
         while True:
             once = await around.store.sweep(before=before)
             swept = {name: swept[name] + once.get(name, 0) for name in swept}

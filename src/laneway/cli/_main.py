@@ -42,6 +42,11 @@ COMMANDS = {
     ),
     "ps": _Entry("laneway.cli.ps:ps", "Show what running engines do now.", "Look"),
     "audit": _Entry("laneway.cli.audit:audit", "Verify and show the audit log.", "Look"),
+    "artifacts": _Entry(
+        "laneway.cli.artifacts:artifacts_group",
+        "List the large values that runs keep; write one to a file.",
+        "Look",
+    ),
     "gc": _Entry("laneway.cli.gc:gc", "Delete old runs and give their room back.", "Look"),
     "doctor": _Entry("laneway.cli.doctor:doctor", "Show what this Python and this machine can do.", "Look"),
     "package": _Entry(

@@ -28,7 +28,7 @@ _KEPT_FREE_BYTES = 4 * 1024 * 1024
 @json_option
 @debug_option
 def gc(older_than: str, dry_run: bool, store: str | None, as_json: bool) -> None:
-    """Delete runs that ended longer ago than AGE, with their steps, events, tags and signals.
+    """Delete runs that ended longer ago than AGE, with their steps, events, tags, signals and artifacts.
 
     Safe while engines work. Runs that are not over stay, and inner runs whose outer run is not over.
     """
@@ -40,14 +40,15 @@ def gc(older_than: str, dry_run: bool, store: str | None, as_json: bool) -> None
     swept, sizes = found["swept"], found["sizes"]
     screen.print_table(
         ["", "deleted", "left"],
-        [[name, f"{swept[name]:,}", f"{sizes[name]:,}"] for name in ("runs", "steps", "events")]
+        [[name, f"{swept[name]:,}", f"{sizes[name]:,}"] for name in ("runs", "steps", "events", "artifacts")]
+        + [["artifact MB", f"{swept['artifact_bytes'] / 1e6:,.1f}", f"{sizes['artifact_bytes'] / 1e6:,.1f}"]]
         + [["file MB", f"{found['freed_bytes'] / 1e6:,.1f}", f"{sizes.get('file_bytes', 0) / 1e6:,.1f}"]],
         right=["deleted", "left"],
     )
 
 
 async def _swept(given: str | None, seconds: float, *, dry_run: bool) -> dict[str, Any]:
-    swept = {"runs": 0, "steps": 0, "events": 0}
+    swept = {"runs": 0, "steps": 0, "events": 0, "artifacts": 0, "artifact_bytes": 0}
     async with opened(given) as store:
         before = (await store.read("sizes"))[0]
         moment = time.time() - seconds

@@ -27,6 +27,7 @@ from laneway._core.artifacts import (
 from laneway._core.errors import JsonInvalid, SettingInvalid, StoreUnavailable
 from laneway._core.failures import failure_record
 from laneway._core.jsonvalue import check
+from laneway._files import make_folder
 from laneway.artifacts import Artifact, Desk, plain
 from laneway.engine.artifact_cache import Cache
 from laneway.ports import Lane, Outcome, StepOrder
@@ -203,7 +204,7 @@ class Artifacts:
         objects, staging = f"{self._folder}/objects", f"{self._staging}/{worker}"
         if made:
             for folder in (objects, staging):
-                os.makedirs(folder, 0o700, exist_ok=True)
+                make_folder(folder)
         return {"objects": objects, "staging": staging, "limit": self.limit}
 
     async def claim(self, run: bytes | str, *bodies: bytes | None) -> None:
@@ -291,7 +292,7 @@ class Artifacts:
 
     def _taken(self, digest: str, path: str) -> str:
         """A checked copy of a file that a package's code may still hold open, or may have made a link."""
-        os.makedirs(f"{self._staging}/engine", 0o700, exist_ok=True)
+        make_folder(f"{self._staging}/engine")
         mine = f"{self._staging}/engine/{uuid4().hex}"
         damaged = ArtifactDamaged(hash=f"sha256:{digest}", where=path)
         try:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["install"]
 
-_HERE = ("authoring", "_attempt", "_core", "aio", "artifacts", "bridge", "compat", "nesting", "suspension")
+_HERE = (
+    "authoring", "_attempt", "_core", "_files", "aio", "artifacts", "bridge", "compat", "nesting", "suspension",
+)  # fmt: skip
 _HERE_TOO = frozenset(
     {
         "laneway.bench",

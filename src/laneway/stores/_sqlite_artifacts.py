@@ -150,6 +150,9 @@ class Files:
             for digest in strays:
                 if len(digest) != 64 or not _known(connection, self.sql, digest):
                     self._unlink(digest)
+            for folder in (self.folder / "staging", self.objects, self.folder):
+                with suppress(OSError):  # not there, or not empty
+                    folder.rmdir()
             return removed
 
         return job
