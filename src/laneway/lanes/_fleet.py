@@ -74,10 +74,6 @@ class Fleet:
         self.threads = threads
         self.environment = dict(os.environ)
         """What packages may see of it is decided by their policy."""
-        self.broker = ""
-        """Where the celery lane sends its orders; empty for nowhere."""
-        self.broker_patience = 30.0
-        """Seconds that such an order may wait for the broker, and for a worker that listens."""
         self.workshop: Callable[[str, bool], dict[str, Any] | None] = _no_workshop
         """Where the worker of that name makes and reads artifacts; it exists already if the worker may not make it."""
         self.broker = ""
@@ -125,7 +121,7 @@ class Fleet:
     def run(self, order: StepOrder, lane: str) -> Coroutine[Any, Any, Outcome]:
         """Run an order where the lane's workers are; see `laneway.ports.Lane.run`."""
         place = _PLACES.get(lane, lane)
-        if place == "interpreter" and self.no_interpreters:
+        if place == "interpreter" and (self.no_interpreters or (order.task.fallback and self._is_full())):
             place = lane = "process"
         pool = self._pools.get((order.unit.key, place))
         if pool is None:
@@ -133,6 +129,13 @@ class Fleet:
                 return _closed(lane)
             pool = self._pool(order.unit, place)
         return pool.run(order, lane)
+
+    def _is_full(self) -> bool:
+        """True while no further interpreter may be made in this process, because too many in it are stuck."""
+        if self.placement != "inline":
+            return False
+        self._stuck = [host for host in self._stuck if host.is_stuck]
+        return len(self._stuck) >= self._per_host
 
     def _pool(self, unit: Unit, place: str) -> Pool:
         pool = self._pools.get((unit.key, place))
@@ -201,10 +204,10 @@ class Fleet:
 
     def inline_host(self) -> InlineHost:
         """A place for one more interpreter in this process. Raises OSError when too many are stuck."""
-        self._stuck = [host for host in self._stuck if host.is_stuck]
-        if len(self._stuck) >= self._per_host:
+        if self._is_full():
             raise OSError(
-                f"{len(self._stuck)} interpreters in this process are stuck in tasks that cannot be stopped"
+                f"{len(self._stuck)} interpreters in this process are stuck in tasks that cannot be stopped. "
+                "Allow a fallback, or use the process lane"
             )
         self._heartbeat.begin(self.loop)
         host = InlineHost(self.loop, self._gone)

@@ -12,7 +12,7 @@ from laneway._core.failures import failure_record
 from laneway._core.model import TaskSpec
 from laneway.lanes._codec import failure_body
 from laneway.lanes._fleet import Fleet
-from laneway.lanes._reach import unenforceable
+from laneway.lanes._reach import unenforceable, unreachable
 from laneway.lanes._threads import Attempt, WorkerThread
 from laneway.lanes.loop import timed_out
 from laneway.ports import Capabilities, LaneHealth, Outcome, StepOrder, Unit
@@ -62,6 +62,8 @@ class ThreadLane:
         loop = self._loop
         if loop is None or self._closed:
             return _closed(order.task)
+        if order.task.fallback and self._room() <= 0 and unreachable(order.unit, order.task) is None:
+            return await self._fleet.run(order, "process")
         attempt = Attempt(order.task, order.payload, contextvars.copy_context(), loop, self._ended)
         self._waiting.append(attempt)
         self._hand_out()
@@ -71,11 +73,15 @@ class ThreadLane:
             await self._stop(attempt)
             raise
 
+    def _room(self) -> int:
+        """How many threads there may be beside those that are stuck."""
+        return self._size - max(0, len(self._stuck) - self._bound)
+
     def _hand_out(self) -> None:
         while self._waiting:
             if self._idle:
                 thread = self._idle.pop()
-            elif len(self._threads) < self._size - max(0, len(self._stuck) - self._bound):
+            elif len(self._threads) < self._room():
                 thread = WorkerThread(f"laneway-thread-{next(self._numbers)}")
                 self._threads.add(thread)
             elif not self._threads:  # every thread that may exist is stuck

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from laneway.lanes import Fleet, InterpreterLane, LoopLane, ProcessLane, ThreadLane
@@ -116,16 +117,19 @@ async def test_thread_that_cannot_be_stopped_is_quarantined_and_replaced(case: s
     await lane.close(grace=0.1)
 
 
-async def test_exhausted_quarantine_refuses_with_the_reason() -> None:
+async def test_exhausted_quarantine_refuses_with_the_reason_or_takes_the_fallback() -> None:
     fleet = Fleet(workers=1)
     lane = ThreadLane(fleet, threads=1, quarantine=0, grace=0.05)
     await lane.open()
     assert (
         await lane.run(order_for(lane, "sleeps", {"seconds": 3}, timeout=0.05))
     ).stopped_by == "quarantine"
-    refused = await lane.run(order_for(lane, "echo", {"data": 1}))
+    order = order_for(lane, "echo", {"data": 1})
+    refused = await lane.run(order)
     assert refused.kind == "failure"
     assert "stuck" in json.loads(refused.body)["message"]
+    moved = await lane.run(msgspec.structs.replace(order, task=order.task._replace(fallback=True)))
+    assert (moved.kind, moved.body, moved.lane) == ("value", b"1", "process")
     await lane.close(grace=0.1)
 
 

@@ -86,6 +86,7 @@ async def test_full_pipes_in_both_directions_do_not_block_the_engine(
     assert longest < 2  # generous: machines that run tests are busy
 
 
+@pytest.mark.parametrize("place", ["interpreter", "process", "thread"])
 async def test_100_mb_go_in_and_out(bench: Bench, package: MakePackage, place: str) -> None:
     unit = package("chaos", SOURCE)
     large = "x" * 100_000_000

@@ -184,6 +184,24 @@ async def test_crash_never_touches_other_packages(package: MakePackage) -> None:
     await bench.close()
 
 
+async def test_kill_of_one_interpreter_never_touches_other_packages(package: MakePackage) -> None:
+    bench = Bench(workers=1, per_host=32)
+    await bench.open()
+    units = [package("simple", SIMPLE, policy=FREE, folder=f"simple-{number}") for number in range(20)]
+    await asyncio.gather(*(bench.value("interpreter", unit, "echo", data=0) for unit in units))
+    assert len(host_pids(bench.fleet)) == 1
+    stuck = asyncio.ensure_future(bench.run("interpreter", units[0], "slow", timeout=0.1, seconds=60))
+    others = [
+        asyncio.ensure_future(bench.value("interpreter", unit, "slow", seconds=seconds))
+        for unit in units[1:]
+        for seconds in (0.2, 0.8)
+    ]
+    assert await asyncio.gather(*others) == ["done"] * 38
+    assert (await stuck).stopped_by in ("interrupt", "kill")
+    assert await bench.value("interpreter", units[0], "echo", data=1) == 1
+    await bench.close()
+
+
 async def test_engine_process_holds_no_interpreter_and_can_fork(bench: Bench, package: MakePackage) -> None:
     await bench.value("interpreter", package("simple", SIMPLE, policy=FREE), "echo", data=1)
     assert len(interpreters.list_all()) == 1

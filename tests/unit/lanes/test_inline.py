@@ -10,6 +10,7 @@ from concurrent import interpreters
 from pathlib import Path
 from textwrap import dedent
 
+import msgspec
 import pytest
 from tests.unit.lanes.conftest import Bench, MakePackage
 
@@ -104,6 +105,22 @@ async def test_python_code_is_interrupted_and_c_code_is_quarantined(
     assert "quarantine" in json.loads(outcome.body)["message"]
     assert inline.lanes["interpreter"].health().quarantined == 1
     assert await inline.value("interpreter", unit, "pid") == os.getpid()
+
+
+async def test_full_quarantine_refuses_with_the_reason_or_takes_the_fallback(package: MakePackage) -> None:
+    bench = Bench(workers=1, placement="inline", per_host=1)
+    await bench.open()
+    unit = package("inline", SOURCE)
+    assert (await bench.run("interpreter", unit, "sleeps", timeout=0.1, seconds=5)).stopped_by == "quarantine"
+    failure = await bench.failure("interpreter", unit, "pid")
+    assert "1 interpreters in this process are stuck" in failure["message"]
+    order = bench.order(unit, "pid")
+    moved = await bench.lanes["interpreter"].run(
+        msgspec.structs.replace(order, task=order.task._replace(fallback=True))
+    )
+    assert (moved.kind, moved.lane) == ("value", "process")
+    assert json.loads(moved.body) != os.getpid()
+    await bench.close()
 
 
 def test_program_with_idle_and_stuck_interpreters_ends(tmp_path: Path) -> None:
