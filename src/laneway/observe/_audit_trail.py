@@ -105,6 +105,8 @@ class AuditTrail(Observer):
 
     def attempt_ended(self, run: LiveRun, order: StepOrder, outcome: Outcome) -> Outcome:
         """Note what policies refused."""
+        if not outcome.refusals and outcome.kind != "failure":
+            return outcome
         refused: list[str] = list(outcome.refusals)
         if not refused and outcome.kind == "failure" and b'"policy_violation"' in outcome.body:
             failure = msgspec.json.decode(outcome.body, type=dict[str, Any])

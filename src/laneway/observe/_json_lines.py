@@ -23,6 +23,9 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {
     "taskName",
 }
 _PLAIN = len(logging.makeLogRecord({}).__dict__)
+_OURS = _PLAIN + 1
+"""Attributes of a record to which nothing but `laneway` was added."""
+_LEVELS = {name: name.lower() for name in logging.getLevelNamesMapping()}
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -35,6 +38,8 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One object, without a line's end."""
+        if _is_plain(record):
+            return self._line(record, self._redaction.text(record.msg), record.__dict__["laneway"], {})
         fields: dict[str, Any] = {}
         if isinstance(record.msg, dict) and "_logger" in record.__dict__:  # from structlog
             fields.update(cast("dict[str, Any]", record.msg))
@@ -53,12 +58,16 @@ class JsonFormatter(logging.Formatter):
             text = self._redaction.value(text)
             if fields:
                 fields = self._redaction.value(fields)
+        return self._line(record, text, context_of_record(record) or {}, fields)
+
+    @staticmethod
+    def _line(record: logging.LogRecord, text: str, context: dict[str, Any], fields: dict[str, Any]) -> str:
         line = {
             "timestamp": moment(record.created),
-            "level": record.levelname.lower(),
+            "level": _LEVELS.get(record.levelname) or record.levelname.lower(),
             "logger": record.name,
             "event": text,
-            **(context_of_record(record) or {}),
+            **context,
             **fields,
         }
         try:
@@ -77,6 +86,17 @@ class JsonFormatter(logging.Formatter):
         elif isinstance(information, BaseException):
             information = (type(information), information, information.__traceback__)
         return self.formatException(information) if information and information[0] is not None else ""
+
+
+def _is_plain(record: logging.LogRecord) -> bool:
+    """Whether it is a text and its attempt or run, and nothing else: so are nearly all that an engine writes."""
+    found = record.__dict__
+    return (
+        len(found) == _OURS
+        and "laneway" in found
+        and type(found["msg"]) is str
+        and not (found["args"] or found["exc_info"] or found["stack_info"])
+    )
 
 
 def moment(created: float) -> str:

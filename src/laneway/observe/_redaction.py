@@ -53,7 +53,9 @@ class Redaction:
 
     def text(self, text: str) -> str:
         """A text in which what follows a key is blotted out."""
-        return text if self._text is None else self._text.sub(rf"\1{HIDDEN}", text)
+        if self._text is None or not ("=" in text or ":" in text):
+            return text
+        return self._text.sub(rf"\1{HIDDEN}", text)
 
 
 def _plain(key: str) -> str:
