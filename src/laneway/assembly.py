@@ -63,6 +63,7 @@ class Assembly:
             self.refusals(spec, unit),
             frozenset(self._lanes),
             measured,
+            self._on_processes(),
         )
         return choose(spec, facts)
 
@@ -75,11 +76,13 @@ class Assembly:
             refusals["interpreter"] = reason
         return refusals
 
+    def _on_processes(self) -> bool:
+        return bool(getattr(self._lanes.get("interpreter"), "runs_on_processes", ""))
+
     def _native_refusal(self, spec: TaskSpec, unit: Unit) -> str | None:
         """Why the unit's native modules keep a task off the interpreter lane; asked only where it would take it."""
         wants_it = spec.lane == "interpreter" or (spec.lane == "auto" and spec.cpu)
-        lane = self._lanes.get("interpreter")
-        if not wants_it or lane is None or bool(getattr(lane, "runs_on_processes", "")):
+        if not wants_it or "interpreter" not in self._lanes or self._on_processes():
             return None
         found = self._gate.look(UnitLike(unit.key, unit.kind, unit.entry, unit.paths))
         return found.refusal(strictly=spec.lane == "auto")

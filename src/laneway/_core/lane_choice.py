@@ -19,6 +19,8 @@ class LaneFacts(NamedTuple):
     """Lanes that are there."""
     measured: TaskTimes | None = None
     """What `laneway bench lanes --save` found out about the task, if it was measured here."""
+    on_processes: bool = False
+    """True where the interpreter lane's workers are plain processes: then the process lane's times are its times."""
 
 
 class LaneChoice(NamedTuple):
@@ -59,10 +61,11 @@ def _candidates(spec: TaskSpec, facts: LaneFacts) -> list[tuple[str, str]]:
         ("process", instead if refused else "it is marked cpu"),
         ("thread", "it is marked cpu, but no isolated lane can run it"),
     ]
-    if facts.measured is not None and (against := objection(facts.measured, "interpreter")):
+    timed = "process" if facts.on_processes else "interpreter"
+    if facts.measured is not None and (against := objection(facts.measured, timed)):
         return [*_measured_ways(facts.measured, against), *ways]
     because = "it is marked cpu, and its code loads in an isolated interpreter"
-    return [("interpreter", f"{because}{_as_measured(facts.measured)}"), *ways]
+    return [("interpreter", f"{because}{_as_measured(facts.measured, timed)}"), *ways]
 
 
 def _measured_ways(measured: TaskTimes, against: str) -> list[tuple[str, str]]:
@@ -79,8 +82,8 @@ def _measured_ways(measured: TaskTimes, against: str) -> list[tuple[str, str]]:
     return [("thread", because)]
 
 
-def _as_measured(measured: TaskTimes | None) -> str:
-    times = None if measured is None else measured.lane("interpreter")
+def _as_measured(measured: TaskTimes | None, timed: str) -> str:
+    times = None if measured is None else measured.lane(timed)
     if times is None or times.ratio is None:
         return ""
     return f"; measured {times.speedup:.2f} times as fast as inline there"

@@ -109,8 +109,9 @@ def _show(times: TaskTimes, common: Sequence[str]) -> None:
     style = "bold red" if times.is_failure else "green" if "passes" in times.verdict else "yellow"
     screen.say(console, Text.assemble("  verdict  ", (screen.without_controls(times.verdict), style)))
     if not times.is_failure:
-        against = objection(times, "interpreter")
-        because = times.chosen_because.replace(against, "as above") if against else times.chosen_because
+        because = times.chosen_because
+        if (against := objection(times, "interpreter")) is not None:
+            because = because.replace(against, "as above")
         auto = f"{times.chosen}: {because}"
         screen.say(console, Text.assemble("  auto     ", screen.without_controls(auto)))
     for warning in times.warnings:

@@ -98,6 +98,13 @@ def test_a_lane_that_was_refused_when_it_was_measured_is_judged_by_the_refusal_o
     assert chosen(times(refused), refusals={"interpreter": "native module"})[0] == "process"
 
 
+def test_where_the_interpreter_lane_runs_on_processes_their_times_decide() -> None:
+    found = times(lane("thread", 1.0), lane("interpreter", 0.5), lane("process", 2.0))
+    facts = LaneFacts("host", {}, LANES, found, on_processes=True)
+    assert choose(CPU, facts).lane == "thread"
+    assert choose(CPU, facts._replace(on_processes=False)).lane == "interpreter"
+
+
 @pytest.mark.parametrize(
     "spec",
     [CPU._replace(lane="interpreter"), TaskSpec("plain", "m:plain"), TaskSpec("co", "m:co", is_async=True)],
