@@ -54,7 +54,8 @@ def claim(
         gone = _gone(connection, sql, card, now)
         if run is None:
             names, dead = json.dumps(list(workflows)), json.dumps(gone)
-            rows = connection.execute(sql["runs_claimable"], (names, dead, time.time(), limit)).fetchall()
+            wanted = {"workflows": names, "dead": dead, "now": time.time(), "limit": limit}
+            rows = connection.execute(sql["runs_claimable"], wanted).fetchall()
             found = [row[0] for row in rows]
         else:
             found = [run] if _is_free(connection, sql, run, [*gone, card.id], reopen=reopen) else []

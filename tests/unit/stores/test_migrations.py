@@ -24,11 +24,15 @@ NEXT = Migration(
     create table palette (colour text primary key) without rowid;
     create index run_colour on run (colour);
     """,
-    "alter table step drop column output; drop index run_workflow;",
+    "alter table step drop column output; drop index run_parent;",
 )
-FLOOR = 1
+FLOOR = max(one.number for one in migrations("sqlite") if one.number == 1 or one.second)
 """The oldest schema whose code works on today's."""
-_DONE = [f"{one.number:04}.first" for one in migrations("sqlite")]
+_DONE = [
+    f"{one.number:04}.{half}"
+    for one in migrations("sqlite")
+    for half in (("first", "second") if one.second else ("first",))
+]
 LATER = Migration(TODAY + 2, "create table later (id integer primary key);")
 
 

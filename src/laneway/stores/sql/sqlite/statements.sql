@@ -51,34 +51,37 @@ delete from step where run = ? and task = ? and item = ?;
 update run set engine = ?, status = 'running', due = null where id = ?;
 
 -- name: run_free
-update run set engine = null where engine = ?;
+update run set engine = null where engine = ? and ended is null;
 
 -- name: run_status
 select status, engine from run where id = ?;
 
 -- name: runs_claimable
-select id, engine, status, due from run
-where status in ('running', 'suspended') and workflow in (select value from json_each(?))
-    and (engine is null or engine in (select value from json_each(?)))
-    and (status = 'running' or due <= ?)
-order by priority desc, id limit ?;
+select id, priority from run
+where ended is null and engine is null and status in ('running', 'suspended')
+    and workflow in (select value from json_each(:workflows)) and (status = 'running' or due <= :now)
+union all
+select id, priority from run
+where ended is null and engine in (select value from json_each(:dead)) and status in ('running', 'suspended')
+    and workflow in (select value from json_each(:workflows)) and (status = 'running' or due <= :now)
+order by priority desc, id limit :limit;
 
 -- name: run_wake
 update run set due = 0.0 where id = ? and status = 'suspended' and engine is null;
 
 -- name: agenda_due
 select min(due) from run
-where status = 'suspended' and engine is null and workflow in (select value from json_each(?));
+where ended is null and engine is null and status = 'suspended' and workflow in (select value from json_each(?));
 
 -- name: agenda_free
 select 1 from run
-where status = 'running' and engine is null and workflow in (select value from json_each(?)) limit 1;
+where ended is null and engine is null and status = 'running' and workflow in (select value from json_each(?)) limit 1;
 
 -- name: agenda_leases
 select engine.id, engine.host, engine.pid, engine.started, engine.expires
 from engine
 where engine.id <> ?
-    and exists (select 1 from run where run.engine = engine.id and run.status = 'running'
+    and exists (select 1 from run where run.ended is null and run.engine = engine.id and run.status = 'running'
         and run.workflow in (select value from json_each(?)));
 
 -- name: step_write
@@ -108,7 +111,7 @@ insert into wish (run, wish, name, value, at) values (?, ?, ?, ?, ?)
 on conflict (run, wish, name) do update set value = excluded.value, at = excluded.at;
 
 -- name: wishes_of
-select wish.run, wish.wish, wish.name, wish.value from wish join run on run.id = wish.run
+select wish.run, wish.wish, wish.name, wish.value from wish cross join run on run.id = wish.run
 where run.engine = ? order by wish.at;
 
 -- name: wish_done
