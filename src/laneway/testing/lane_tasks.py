@@ -139,6 +139,12 @@ def leaves_traces(data: int) -> dict[str, int]:
     return {"threads": threading.active_count(), "descriptors": len(os.listdir("/proc/self/fd"))}
 
 
+@task
+async def leaves_traces_async(data: int) -> dict[str, int]:
+    """The same as a coroutine."""
+    return leaves_traces(data)
+
+
 # Failures ----------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -125,6 +127,22 @@ class LaneConformance:
         first, second = await asyncio.gather(lane.run(order), lane.run(order))
         assert first.body == second.body
         assert (await lane.run(order)).body == first.body
+
+    async def test_ten_thousand_attempts_leave_no_thread_and_no_descriptor(self, lane: Lane) -> None:
+        async def many(count: int) -> None:
+            for _ in range(count // 500):
+                outcomes = await asyncio.gather(*(self._run(lane, "echo", data=1) for _ in range(500)))
+                assert {outcome.body for outcome in outcomes} == {b"1"}
+
+        async def traces() -> list[Any]:
+            there = [await self._value(lane, "leaves_traces", data=1) for _ in range(4)]
+            here = (threading.active_count(), len(os.listdir("/proc/self/fd")))
+            return [*sorted(map(sorted, (one.items() for one in there))), here, len(lane.health().workers)]
+
+        await many(2000)
+        before = await traces()
+        await many(10_000)
+        assert await traces() == before
 
     # Failures ------------------------------------------------------------------------------------------------
 

@@ -276,9 +276,11 @@ async def test_closing_stops_what_runs_after_the_grace(
     assert {outcome.kind for outcome in outcomes} <= {"failure", "stopped"}
 
 
-async def test_ten_thousand_tasks_leave_nothing_behind(bench: Bench, package: MakePackage) -> None:
+async def test_ten_thousand_tasks_leave_nothing_behind(
+    bench: Bench, package: MakePackage, place: str
+) -> None:
     unit = package("simple", SIMPLE, policy=FREE)
-    lane = bench.lanes["interpreter"]
+    lane = bench.lanes[place]
     order = bench.order(unit, "echo", data="x" * 200)
 
     async def many(count: int) -> None:
@@ -291,7 +293,7 @@ async def test_ten_thousand_tasks_leave_nothing_behind(bench: Bench, package: Ma
             "memory": sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 for pid in pids),
             "threads": sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids),
             "descriptors": sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids),
-            "interpreters": len(bench.lanes["interpreter"].health().workers),
+            "workers": len(lane.health().workers),
         }
 
     await many(4000)

@@ -1,5 +1,6 @@
 """Ctrl-C, SIGTERM and SIGKILL during work: the program ends, and no worker is left behind."""
 
+import json
 import os
 import signal
 import subprocess
@@ -63,6 +64,12 @@ PROGRAM = """
 """
 
 
+ISOLATED_STOPS = [
+    "cooperative", "endless_loop", "swallows_everything", "stubborn_coroutine", "sleeps", "reads_socket",
+    "catastrophic_expression", "long_c_call", "deadlocked", "stubborn_child",
+]  # fmt: skip
+
+
 def start(tmp_path: Path, lane: str, ending: str) -> tuple[subprocess.Popen[str], list[int]]:
     script = tmp_path / "program.py"
     script.write_text(dedent(PROGRAM))
@@ -111,6 +118,53 @@ def test_program_that_just_leaves_is_not_held_up(tmp_path: Path, lane: str, endi
     program, pids = start(tmp_path, lane, ending)
     program.communicate(timeout=10)
     assert time.monotonic() - begun < 8
+    assert_dead(pids)
+
+
+EVERY_STOP = """
+    import asyncio, json, sys
+    from laneway.lanes import Fleet, InterpreterLane, LoopLane, ProcessLane, ThreadLane
+    from laneway.testing.lanes import order_for
+
+    LANES = {"loop": LoopLane, "thread": ThreadLane, "interpreter": InterpreterLane, "process": ProcessLane}
+
+    async def main(name, cases):
+        lane = LANES[name](Fleet(workers=2))
+        await lane.open()
+        found = await asyncio.gather(
+            *(lane.run(order_for(lane, case, {"seconds": 40}, timeout=0.3)) for case in cases)
+        )
+        print(json.dumps({case: outcome.stopped_by for case, outcome in zip(cases, found)}), flush=True)
+        workers = lane.health().workers
+        await lane.close(grace=0.1)
+        print(json.dumps([worker["pid"] for worker in workers if "pid" in worker]), flush=True)
+
+    asyncio.run(main(sys.argv[1], sys.argv[2:]))
+"""
+STOPS = {
+    "loop": ["cooperative", "stubborn_coroutine"],
+    "thread": ["cooperative", "stubborn_coroutine", "endless_loop", "swallows_everything", "sleeps", "reads_socket",
+               "deadlocked"],
+    "interpreter": ISOLATED_STOPS,
+    "process": ISOLATED_STOPS,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lane", list(STOPS))
+def test_program_ends_cleanly_after_every_kind_of_stop(tmp_path: Path, lane: str) -> None:
+    script = tmp_path / "stops.py"
+    script.write_text(dedent(EVERY_STOP))
+    ended = subprocess.run(
+        [sys.executable, str(script), lane, *STOPS[lane]],
+        capture_output=True,
+        text=True,
+        timeout=55,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    stopped, pids = map(json.loads, ended.stdout.splitlines())
+    assert set(stopped) == set(STOPS[lane])
+    assert all(stopped.values()), stopped
     assert_dead(pids)
 
 
