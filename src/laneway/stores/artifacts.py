@@ -12,7 +12,10 @@ __all__ = ["artifacts_of"]
 
 
 def artifacts_of(store: Store) -> Any:
-    """The book that belongs to a store, as `laneway.engine.artifacts.ArtifactBook` describes it; None without one."""
+    """The book that belongs to a store, as `laneway.engine.artifacts.ArtifactBook` describes it; None without one.
+
+    A store of somebody else's gives its own by a method `artifact_book`.
+    """
     if isinstance(store, SqliteStore):
         return SqliteArtifacts(store)
     if isinstance(store, MemoryStore):
@@ -22,4 +25,5 @@ def artifacts_of(store: Store) -> Any:
         from laneway.stores._postgres_artifacts import PostgresArtifacts  # noqa: PLC0415
 
         return PostgresArtifacts(cast("Any", store))
-    return None
+    own = getattr(store, "artifact_book", None)
+    return None if own is None else own()

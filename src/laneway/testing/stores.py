@@ -23,8 +23,23 @@ from laneway.testing.store_parts import (
     written,
 )
 
-__all__ = ["Site", "StoreSuite", "committed", "ended", "opened", "step", "submission", "text_id", "written"]
+__all__ = [
+    "ArtifactSuite",
+    "Site",
+    "StoreSuite",
+    "committed",
+    "ended",
+    "opened",
+    "step",
+    "submission",
+    "text_id",
+    "written",
+]
 
 
-class StoreSuite(RunCases, LeaseCases, QuestionCases, ArtifactCases):
+class StoreSuite(RunCases, LeaseCases, QuestionCases):
     """The suite; every test gets a `site`."""
+
+
+class ArtifactSuite(ArtifactCases):
+    """What a store that keeps artifacts must do; every test gets a `site`."""

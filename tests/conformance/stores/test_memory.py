@@ -4,7 +4,7 @@ import pytest
 
 from laneway.stores.memory import MemoryStore
 from laneway.testing.clock import FakeClock
-from laneway.testing.stores import StoreSuite
+from laneway.testing.stores import ArtifactSuite, StoreSuite
 
 
 class MemorySite:
@@ -19,7 +19,7 @@ class MemorySite:
         self.clock.advance(100)
 
 
-class TestMemoryStore(StoreSuite):
+class TestMemoryStore(StoreSuite, ArtifactSuite):
     @pytest.fixture
     def site(self) -> MemorySite:
         return MemorySite()

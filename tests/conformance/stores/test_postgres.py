@@ -9,7 +9,7 @@ from parts import lacking
 from servers import PostgresServer, postgres_programs
 
 from laneway.stores.postgres import PostgresStore
-from laneway.testing.stores import StoreSuite
+from laneway.testing.stores import ArtifactSuite, StoreSuite
 
 pytestmark = pytest.mark.postgres
 
@@ -39,7 +39,7 @@ class PostgresSite:
             await connection.execute("update laneway.engine set expires = expires - interval '100 s'")
 
 
-class TestPostgresStore(StoreSuite):
+class TestPostgresStore(StoreSuite, ArtifactSuite):
     @pytest.fixture
     async def site(self, server: PostgresServer) -> AsyncIterator[PostgresSite]:
         name = f"test_{uuid4().hex}"

@@ -7,7 +7,7 @@ import pytest
 
 from laneway.stores.sqlite import SqliteStore
 from laneway.testing.clock import FakeClock
-from laneway.testing.stores import StoreSuite
+from laneway.testing.stores import ArtifactSuite, StoreSuite
 
 
 class SqliteSite:
@@ -23,7 +23,7 @@ class SqliteSite:
         self.clock.advance(100)
 
 
-class TestSqliteStore(StoreSuite):
+class TestSqliteStore(StoreSuite, ArtifactSuite):
     @pytest.fixture(params=["commit", "fsync"])
     def site(self, request: pytest.FixtureRequest, tmp_path: Path) -> SqliteSite:
         return SqliteSite(tmp_path, request.param)
