@@ -1,4 +1,4 @@
-"""Real message brokers for the tests: on loopback, on free ports, in throw-away folders, ended with all they started."""
+"""Real message brokers for the tests: on loopback, on free ports, in throw-away folders, ended with all they start."""
 
 import os
 import shutil
@@ -11,16 +11,12 @@ from collections.abc import Callable
 from glob import glob
 from pathlib import Path
 
-__all__ = ["Broker", "RabbitServer", "RedisServer", "private_programs", "until"]
+from private_programs import environment_for, unpacked
+
+__all__ = ["Broker", "RabbitServer", "RedisServer", "until"]
 
 _START_SECONDS = 60.0
 _MISSING = "scripts/services ensure brings it"
-
-
-def private_programs() -> Path:
-    """Where `scripts/services` unpacks programs on machines where it may not install them."""
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache) / "laneway" / "services" / "root"
 
 
 def until(told: Callable[[], bool], what: str, seconds: float = _START_SECONDS) -> None:
@@ -115,22 +111,20 @@ class RedisServer(Broker):
     def __init__(self) -> None:
         super().__init__("redis")
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        program = shutil.which("redis-server") or shutil.which(
-            "redis-server", path=str(private_programs() / "usr" / "bin")
-        )
-        if program is None:
+        found = shutil.which("redis-server") or shutil.which("redis-server", path=str(unpacked() / "usr/bin"))
+        if found is None:
             raise RuntimeError(f"there is no redis-server; {_MISSING}")
-        self._program = program
+        self._program = Path(found)
 
     def _command(self) -> list[str]:
         options = {"port": self.port, "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": self.folder}
-        return [self._program, *(str(part) for key, value in options.items() for part in (f"--{key}", value))]
+        return [
+            str(self._program),
+            *(str(part) for key, value in options.items() for part in (f"--{key}", value)),
+        ]
 
     def _environment(self) -> dict[str, str]:
-        folders = [str(one) for one in (private_programs() / "usr" / "lib").glob("*-linux-*") if one.is_dir()]
-        path = [os.environ.get("LD_LIBRARY_PATH", ""), *folders]
-        private = self._program.startswith(str(private_programs()))
-        return {**os.environ, **({"LD_LIBRARY_PATH": ":".join(filter(None, path))} if private else {})}
+        return environment_for(self._program)
 
 
 class RabbitServer(Broker):
@@ -139,8 +133,10 @@ class RabbitServer(Broker):
     def __init__(self) -> None:
         super().__init__("rabbit")
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
-        roots = ["/", str(private_programs())]
-        found = [one for root in roots for one in sorted(glob(f"{root}/usr/lib/rabbitmq/lib/rabbitmq_server-*"))]
+        roots = ["", str(unpacked())]
+        found = [
+            one for root in roots for one in sorted(glob(f"{root}/usr/lib/rabbitmq/lib/rabbitmq_server-*"))
+        ]
         if not found:
             raise RuntimeError(f"there is no rabbitmq-server; {_MISSING}")
         self._home = Path(found[0]).resolve()
@@ -157,6 +153,7 @@ class RabbitServer(Broker):
         # Its node listens on loopback alone, tells nobody, and does not spin while idle.
         arguments = "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
         return {
+            **environment_for(self._home),
             "PATH": f"{self._erlang / 'bin'}:{os.environ['PATH']}",
             "ERL_ROOTDIR": str(self._erlang),
             "HOME": str(self.folder),

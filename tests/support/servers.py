@@ -9,14 +9,17 @@ import tempfile
 from glob import glob
 from pathlib import Path
 
+from private_programs import environment_for, unpacked
+
 __all__ = ["PostgresServer", "postgres_programs"]
 
 
 def postgres_programs() -> Path | None:
     """The folder with initdb and postgres, if there is one."""
     on_path = shutil.which("initdb")
-    found = sorted(glob("/usr/lib/postgresql/*/bin/initdb"))
-    name = on_path or (found[-1] if found else None)
+    places = ("", str(unpacked()))
+    found = [one for root in places for one in sorted(glob(f"{root}/usr/lib/postgresql/*/bin/initdb"))[::-1]]
+    name = on_path or (found[0] if found else None)
     return None if name is None else Path(name).resolve().parent
 
 
@@ -71,5 +74,11 @@ class PostgresServer:
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / program), *arguments]
         subprocess.run(
-            command, check=True, user=self._user, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            command,
+            check=True,
+            user=self._user,
+            cwd="/",
+            env=environment_for(self._programs),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
         )

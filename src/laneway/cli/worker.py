@@ -93,8 +93,9 @@ def _log(settings: Settings) -> None:
     configure(settings.log, lines=settings.log_lines, redact=settings.redact).handler.addFilter(AsCelery())
     for name in ("celery", "kombu", "amqp"):  # below that they write down what tasks are given
         logging.getLogger(name).setLevel(logging.WARNING)
-    # It is about pickled messages, which are not accepted, and names an option that there is not.
-    warnings.filterwarnings("ignore", message="(?s).*superuser privileges", category=UserWarning)
+    # The first is about pickled messages, which are not accepted; the second about a setting that is chosen.
+    warnings.filterwarnings("ignore", message="(?s).*superuser privileges")
+    warnings.filterwarnings("ignore", message="(?s).*worker_cancel_long_running_tasks_on_connection_loss")
 
 
 def _broker(given: str | None, settings: Settings) -> str:

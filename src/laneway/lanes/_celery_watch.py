@@ -40,6 +40,7 @@ class Watch:
     def __init__(self, lane: CeleryLane, *, patience: float, silence: float, outage: float) -> None:
         self._lane = lane
         self._patience = patience
+        self._untaken = min(_UNTAKEN_SECONDS, patience)
         self._silence = silence
         self._outage = outage
         self._timer: asyncio.TimerHandle | None = None
@@ -80,7 +81,7 @@ class Watch:
                 continue
             if parcel.begun:
                 self._look_after(link, parcel, now)
-            elif parcel.posted and now - parcel.waited_since > _UNTAKEN_SECONDS:
+            elif parcel.posted and now - parcel.waited_since > self._untaken:
                 untaken = True
         if untaken and self._looking is None:
             self._looking = aio.create_task(self._look_for_workers(link), name="celery workers")
@@ -143,7 +144,7 @@ class Watch:
             waited = now - parcel.waited_since
             if parcel.queue != name or parcel.begun or not parcel.posted or parcel.future.done():
                 continue
-            if waited < _UNTAKEN_SECONDS:
+            if waited < self._untaken:
                 continue
             if found.workers and found.waiting:
                 parcel.waited_since = now  # they are busy

@@ -102,6 +102,9 @@ def celery_app(broker: str, **more: Any) -> Any:
         control_exchange="laneway",
         event_exchange="laneway.events",
         worker_prefetch_multiplier=1,
+        # Celery takes the reduction back in the thread that ran the order, while another reads from the same AMQP
+        # connection: both then wait for ever, until the broker misses heartbeats.
+        worker_enable_prefetch_count_reduction=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from socket import gethostname
@@ -34,6 +35,7 @@ __all__ = ["CeleryWorker"]
 log = logging.getLogger("laneway.worker")
 
 _LAST_WORDS_SECONDS = 5.0
+_REMEMBERED = 10_000
 
 
 class _Taken(msgspec.Struct, eq=False):
@@ -87,6 +89,8 @@ class CeleryWorker:
         self._app = celery_app(broker, result_backend="cache+memory://")
         self._taken: dict[str, _Taken] = {}
         self._unwanted: set[str] = set()
+        self._done: OrderedDict[str, None] = OrderedDict()
+        """What was done lately: a broker that restarts hands out again what was not acknowledged."""
         self._guard = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._over = asyncio.Event()
@@ -203,7 +207,7 @@ class CeleryWorker:
         """Run an order to its end. Returns, and so lets Celery acknowledge it, once the broker has the outcome."""
         taken = _Taken(delivery, reply_to, Future())
         with self._guard:
-            if delivery in self._taken:  # the broker hands it out again although it is being worked on
+            if delivery in self._taken or delivery in self._done:  # the broker hands it out again
                 return
             self._taken[delivery] = taken
         self._say(taken, "began")
@@ -219,6 +223,9 @@ class CeleryWorker:
     def _finished(self, taken: _Taken) -> None:
         with self._guard:
             self._taken.pop(taken.delivery, None)
+            self._done[taken.delivery] = None
+            if len(self._done) > _REMEMBERED:
+                self._done.popitem(last=False)
         taken.done.set_result(None)
 
     # ---- the lanes' side: the event loop

@@ -1,36 +1,45 @@
-"""Brokers and workers for the tests of this folder; each file starts its own."""
+"""A broker for each file of this folder, and workers for its tests."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from brokers import Broker, RabbitServer, RedisServer
+from brokers import Broker, RedisServer
 from celery_workers import Worker
 
-pytest.register_assert_rewrite("laneway.testing.lanes")
+from laneway.lanes import CeleryLane, Fleet
+from laneway.ports import Lane
 
-BROKERS: dict[str, type[Broker]] = {"redis": RedisServer, "rabbitmq": RabbitServer}
-
-
-@pytest.fixture(scope="module", params=list(BROKERS))
-def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
-    """One broker after the other, running."""
-    server = BROKERS[request.param]()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.remove()
+pytest.register_assert_rewrite("laneway.testing.lanes", "celery_losses")
 
 
 @pytest.fixture(scope="module")
-def redis() -> Iterator[Broker]:
+def broker() -> Iterator[Broker]:
+    """Redis, where a file says nothing else."""
     server = RedisServer()
     try:
         server.start()
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture(scope="class")
+def worker(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """A worker that lives as long as a class's tests."""
+    worker = Worker(broker.url, tmp_path_factory.mktemp("worker"), "--concurrency", "8")
+    try:
+        yield worker.ready()
+    finally:
+        worker.kill()
+
+
+@pytest.fixture
+async def lane(broker: Broker, worker: Worker) -> AsyncIterator[Lane]:
+    lane = CeleryLane(Fleet(workers=1), broker=broker.url)
+    await lane.open()
+    yield lane
+    await lane.close(grace=2)
 
 
 @pytest.fixture
@@ -46,3 +55,11 @@ def workers(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     yield start
     for one in started:
         one.kill()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where steps leave their marks."""
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    return marks
