@@ -32,8 +32,8 @@ from laneway.ports import EngineCard, Lane, Observer, Store, Unit
 from laneway.registry import lane_factories, store_of
 from laneway.settings import durability_from, moment_of, retention_from, settings_from
 from laneway.stores._processes import here
-from laneway.stores.neighbours import clock_of, gone_beside
 from laneway.stores.artifacts import artifacts_of
+from laneway.stores.neighbours import clock_of, gone_beside
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -317,7 +317,7 @@ class Engine(Controls):
         from laneway.stores.schedules import schedules_of  # noqa: PLC0415 - as above
 
         self._open()
-        return schedules_of(self.store), here(str(uuid7()))
+        return self._observation.book(schedules_of(self.store)), here(str(uuid7()))
 
     async def schedule_package(self, path: str) -> list[JobState]:
         """Add the jobs that a package's `laneway.toml` declares (`[schedule.NAME]`), named `PACKAGE/NAME`.

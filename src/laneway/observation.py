@@ -19,6 +19,7 @@ from laneway.engine.surroundings import Surroundings
 from laneway.engine.target import Target
 from laneway.observe._lines import LogLines
 from laneway.observe._prints import Prints
+from laneway.observe._schedule_figures import CountingBook, ScheduleFigures
 from laneway.observe.ps import Window
 from laneway.ports import EngineCard, LaneHealth, Observer, Store
 from laneway.settings import Settings, runtime_folder
@@ -26,6 +27,7 @@ from laneway.settings import Settings, runtime_folder
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from laneway.engine.schedule_ports import ScheduleBook
     from laneway.observe._audit_trail import AuditTrail
     from laneway.observe.metrics import EngineMetrics, LiveFigures
 
@@ -65,6 +67,7 @@ class Observation:
         self._card: EngineCard | None = None
         self._holds: Mapping[str, Pool] = {}
         self._opened = 0.0
+        self._schedules = ScheduleFigures()
 
     # ---- who watches
 
@@ -86,11 +89,16 @@ class Observation:
             # 100 ms of imports that programs without metrics never need.
             from laneway.observe.metrics import EngineMetrics  # noqa: PLC0415
 
-            self._metrics = EngineMetrics(self._figures)
+            self._metrics = EngineMetrics(self._figures, self._schedules)
             if self._around is not None:
                 self._metrics.attach(asyncio.get_running_loop())
             self.add(self._metrics)
         return self._metrics.registry
+
+    def book(self, book: ScheduleBook) -> ScheduleBook:
+        """The store's book of schedules, with what a scheduler does counted."""
+        counting: Any = CountingBook(book, self._schedules)  # what it does not count it passes on
+        return counting
 
     def note(self, what: str, **more: Any) -> None:
         """Put an entry into the audit log, if there is one."""
@@ -194,7 +202,14 @@ class Observation:
         found: dict[str, dict[str, float]] = {}
         for name, pool in self._holds.items():
             report = pool.report()
-            found[name] = {"capacity": report.capacity, "used": report.used, "waiting": float(report.waiting)}
+            found[name] = {
+                "capacity": report.capacity,
+                "used": report.used,
+                "holders": float(report.holders),
+                "waiting": float(report.waiting),
+                "longest_wait_seconds": report.longest,
+                "granted_total": float(report.granted),
+            }
         return found
 
     async def _answer(self, question: dict[str, Any]) -> dict[str, Any]:

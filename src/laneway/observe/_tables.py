@@ -145,7 +145,45 @@ _ALL = (
     ),
     Metric("laneway_pool_capacity", "gauge", "units", ("pool",), "What a pool has."),
     Metric("laneway_pool_used", "gauge", "units", ("pool",), "What of a pool is held now."),
+    Metric("laneway_pool_holders", "gauge", "steps", ("pool",), "How many hold some of a pool now."),
     Metric("laneway_pool_waiting", "gauge", "steps", ("pool",), "Steps that wait for a pool."),
+    Metric(
+        "laneway_pool_longest_wait_seconds",
+        "gauge",
+        "seconds",
+        ("pool",),
+        "How long the oldest of those that wait for a pool has waited.",
+    ),
+    Metric("laneway_pool_granted_total", "counter", "grants", ("pool",), "How often a pool was given."),
+    Metric(
+        "laneway_schedule_leads",
+        "gauge",
+        "",
+        (),
+        "1 on the engine that schedules, 0 on one that stands by.",
+    ),
+    Metric("laneway_schedule_running", "gauge", "jobs", (), "Jobs that the scheduler runs now."),
+    Metric(
+        "laneway_schedule_firings_total",
+        "counter",
+        "firings",
+        ("status",),
+        "Due moments that were seen to their end, by the run's status, or `timed_out` or `refused`.",
+    ),
+    Metric(
+        "laneway_schedule_missed_total",
+        "counter",
+        "firings",
+        (),
+        "Due moments that were passed over, as their jobs' misfire rule has it.",
+    ),
+    Metric(
+        "laneway_schedule_lateness_seconds",
+        "histogram",
+        "seconds",
+        (),
+        "Time from a due moment to the start of its run, jitter included.",
+    ),
 )
 
 METRICS: dict[str, Metric] = {one.name: one for one in _ALL}

@@ -18,33 +18,13 @@ from prometheus_client.registry import Collector
 from laneway import __version__
 from laneway._core.events import EventRow
 from laneway._core.records import StepRow, Transition
+from laneway.observe._distributions import ROWS, SECONDS, SECONDS_LONG, Distribution
+from laneway.observe._schedule_figures import ScheduleFigures
 from laneway.observe._tables import METRICS, Metric
 from laneway.ports import LaneHealth, LiveRun, Observer, Outcome, StepOrder
 
 __all__ = ["METRICS", "EngineMetrics", "LiveFigures", "Metric", "exposition", "serve"]
 
-_SECONDS = (
-    0.0001,
-    0.00025,
-    0.0005,
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1,
-    2.5,
-    5,
-    10,
-    30,
-    60,
-)
-_SECONDS_LONG = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 14_400, 86_400)
-_ROWS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
 _STATUS = {
     "step_succeeded": "succeeded",
     "step_failed": "failed",
@@ -63,32 +43,7 @@ class LiveFigures(NamedTuple):
     attempts: int
     lanes: Sequence[LaneHealth]
     pools: Mapping[str, Mapping[str, float]] = {}
-    """Per pool `capacity`, `used` and `waiting`."""
-
-
-class Distribution:
-    """Counts per bucket, and the sum. Written on the engine's loop only."""
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def add(self, value: float) -> None:
-        """Count one."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Cumulative, as Prometheus wants them."""
-        reached = 0
-        found: list[tuple[str, float]] = []
-        for bound, count in zip([*map(str, map(float, self.bounds)), "+Inf"], list(self.counts), strict=True):
-            reached += count
-            found.append((bound, reached))
-        return found
+    """Per pool `capacity`, `used` and so on: the ends of its metrics' names."""
 
 
 class EngineMetrics(Observer, Collector):
@@ -99,11 +54,15 @@ class EngineMetrics(Observer, Collector):
 
     Args:
         live: gives what can only be seen now, on the engine's loop; None while the engine is closed.
+        schedules: what the engine's scheduler did.
     """
 
-    def __init__(self, live: Callable[[], LiveFigures | None]) -> None:
+    def __init__(
+        self, live: Callable[[], LiveFigures | None], schedules: ScheduleFigures | None = None
+    ) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         self._live = live
+        self._schedules = schedules
         self._loop: asyncio.AbstractEventLoop | None = None
         self._counts: dict[tuple[str, ...], int] = {}
         """By metric name and label values."""
@@ -112,10 +71,10 @@ class EngineMetrics(Observer, Collector):
         self._durations: dict[str, Distribution] = {}
         self._runs: dict[str, Distribution] = {}
         self._began: dict[str, float] = {}
-        self._lag = Distribution(_SECONDS)
+        self._lag = Distribution(SECONDS)
         self._sizes: dict[int, int] = {}
         """How many changes had how many rows and events."""
-        self._commits = Distribution(_SECONDS)
+        self._commits = Distribution(SECONDS)
         self._restarts: dict[str, tuple[int, int]] = {}
         self._last: LiveFigures | None = None
         self.registry.register(self)
@@ -144,7 +103,7 @@ class EngineMetrics(Observer, Collector):
         """Count what became durable."""
         steps, events, end = transition.steps, transition.events, transition.end
         commits = self._commits
-        commits.counts[bisect_left(_SECONDS, seconds)] += 1
+        commits.counts[bisect_left(SECONDS, seconds)] += 1
         commits.total += seconds
         size = len(steps) + len(events)
         self._sizes[size] = self._sizes.get(size, 0) + 1
@@ -156,7 +115,7 @@ class EngineMetrics(Observer, Collector):
             if attempted:
                 self._attempt(row, lane)
             lag = time() - event.at
-            self._lag.counts[bisect_left(_SECONDS, lag)] += 1
+            self._lag.counts[bisect_left(SECONDS, lag)] += 1
             self._lag.total += lag if lag > 0.0 else 0.0
             key = (event.kind, lane, attempted)
             happened[key] = happened.get(key, 0) + 1
@@ -192,8 +151,8 @@ class EngineMetrics(Observer, Collector):
     def _attempt(self, row: StepRow, lane: str) -> None:
         durations = self._durations.get(lane)
         if durations is None:
-            durations = self._durations[lane] = Distribution(_SECONDS)
-        durations.counts[bisect_left(_SECONDS, row.duration)] += 1
+            durations = self._durations[lane] = Distribution(SECONDS)
+        durations.counts[bisect_left(SECONDS, row.duration)] += 1
         durations.total += row.duration
         if row.error is not None and row.status != "cancelled":
             self._count("laneway_failures_total", _kind(row.error))
@@ -207,7 +166,7 @@ class EngineMetrics(Observer, Collector):
         name = run.plan.workflow.name
         runs = self._runs.get(name)
         if runs is None:
-            runs = self._runs[name] = Distribution(_SECONDS_LONG)
+            runs = self._runs[name] = Distribution(SECONDS_LONG)
         runs.add(max(time() - began, 0.0))
 
     def attempt_ended(self, run: LiveRun, order: StepOrder, outcome: Outcome) -> Outcome:
@@ -258,12 +217,25 @@ class EngineMetrics(Observer, Collector):
                     list(labels), buckets=one.buckets(), sum_value=one.total
                 )
         self._collect_live(families, self._live_now())
+        if self._schedules is not None and self._schedules.leads is not None:
+            self._collect_schedules(families, self._schedules)
         return families.values()
 
+    def _collect_schedules(self, families: dict[str, Any], found: ScheduleFigures) -> None:
+        self._family(families, "laneway_schedule_leads").add_metric((), int(found.leads or False))
+        self._family(families, "laneway_schedule_running").add_metric((), len(found.running))
+        self._family(families, "laneway_schedule_missed_total").add_metric((), found.missed)
+        firings = self._family(families, "laneway_schedule_firings_total")
+        for status, number in sorted(found.ended.copy().items()):
+            firings.add_metric((status,), number)
+        self._family(families, "laneway_schedule_lateness_seconds").add_metric(
+            (), buckets=found.lateness.buckets(), sum_value=found.lateness.total
+        )
+
     def _rows(self) -> Distribution:
-        rows = Distribution(_ROWS)
+        rows = Distribution(ROWS)
         for size, number in self._sizes.copy().items():
-            rows.counts[bisect_left(_ROWS, size)] += number
+            rows.counts[bisect_left(ROWS, size)] += number
             rows.total += size * number
         return rows
 
@@ -317,7 +289,7 @@ class EngineMetrics(Observer, Collector):
             self._family(families, "laneway_lane_restarts_total").add_metric((lane,), total)
         pools: Mapping[str, Mapping[str, float]] = {} if live is None else live.pools
         for pool, figures in pools.items():
-            for figure in ("capacity", "used", "waiting"):
+            for figure in ("capacity", "used", "holders", "waiting", "longest_wait_seconds", "granted_total"):
                 self._family(families, f"laneway_pool_{figure}").add_metric((pool,), figures.get(figure, 0))
 
     def _live_now(self) -> LiveFigures | None:

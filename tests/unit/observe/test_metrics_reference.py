@@ -37,7 +37,8 @@ def names_in_the_code() -> set[str]:
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     made = {f"laneway_backpressure_{one}_total" for one in ("waits", "refusals")}
-    made |= {f"laneway_pool_{one}" for one in ("capacity", "used", "waiting")}
+    ends = ("capacity", "used", "holders", "waiting", "longest_wait_seconds", "granted_total")
+    made |= {f"laneway_pool_{one}" for one in ends}
     return {text for text in texts if re.fullmatch(r"laneway_\w+[a-z]", text)} | made
 
 
