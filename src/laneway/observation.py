@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -97,8 +97,8 @@ class Observation:
 
     def book(self, book: ScheduleBook) -> ScheduleBook:
         """The store's book of schedules, with what a scheduler does counted."""
-        counting: Any = CountingBook(book, self._schedules)  # what it does not count it passes on
-        return counting
+        # What it does not count it passes on.
+        return cast("ScheduleBook", cast("object", CountingBook(book, self._schedules)))
 
     def note(self, what: str, **more: Any) -> None:
         """Put an entry into the audit log, if there is one."""
