@@ -55,6 +55,19 @@ EVERYWHERE = Workflow(
 )
 
 
+@task(lane="celery")
+def on_celery(on_process: list[dict[str, Any]]) -> dict[str, Any]:
+    log.warning("hello from celery")
+    print("printed on celery")
+    return {**about(), **trace_context()}
+
+
+FARTHER = Workflow(
+    "farther", [on_loop, on_thread, on_interpreter, on_process, coroutine_on_interpreter, on_celery]
+)
+"""On every lane there is, workers of a broker among them."""
+
+
 @task(lane="interpreter")
 def logs_a_traceback() -> None:
     try:

@@ -1,5 +1,6 @@
 """One run over all lanes, watched in every way at once: everything tells the same story."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -8,12 +9,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 import watched
+from brokers import RedisServer
+from celery_workers import Worker
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from laneway import Engine, Workflow, aio
+from laneway import Engine, RunResult, Workflow, aio
 from laneway.observe import _audit_trail
 from laneway.observe.audit import AuditLog, entries, verify
 from laneway.observe.traces import Traces
@@ -41,62 +45,120 @@ asyncio.run(main())
 """
 
 
-async def test_logs_trace_metrics_events_and_history_agree(lines: Any, tmp_path: Path) -> None:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    url = f"sqlite:///{tmp_path}/laneway.db"
-    engine = Engine(url, workers=2, audit=str(tmp_path / "audit"))
-    registry = engine.metrics
-    engine.observe(Traces(provider))
-    async with engine:
+class Watching:
+    """One run of a workflow, watched in every way there is."""
 
-        async def order() -> Any:
-            handle = await engine.start(watched.EVERYWHERE, {"numbers": [1, 2]})
-            events = [event async for event in handle.events()]
-            return await handle.result(), events
+    def __init__(self, url: str, folder: Path, **settings: Any) -> None:
+        self.url = url
+        self.audit = folder / "audit"
+        self.exporter = InMemorySpanExporter()
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.engine = Engine(url, workers=2, audit=str(self.audit), **settings)
+        self.registry = self.engine.metrics
+        self.engine.observe(Traces(provider))
 
-        result, events = await aio.create_task(order(), metadata={"correlation_id": "order-42"})
-        history = await engine.events(run=result.id)
-        steps = {
-            (sample.labels["lane"], sample.labels["status"]): sample.value
-            for family in registry.collect()
-            for sample in family.samples
-            if sample.name == "laneway_steps_total"
+    async def run(self, flow: Workflow) -> RunResult:
+        """Run it as part of order 42, and remember what can only be seen while the engine is open."""
+        async with self.engine as engine:
+
+            async def order() -> Any:
+                handle = await engine.start(flow, {"numbers": [1, 2]})
+                events = [event async for event in handle.events()]
+                return await handle.result(), events
+
+            result, self.events = await aio.create_task(order(), metadata={"correlation_id": "order-42"})
+            self.history = await engine.events(run=result.id)
+            self.steps = {
+                (sample.labels["lane"], sample.labels["status"]): sample.value
+                for family in self.registry.collect()
+                for sample in family.samples
+                if sample.name == "laneway_steps_total"
+            }
+            reading = await asyncio.to_thread(
+                subprocess.run,
+                [sys.executable, "-c", READER, self.url, result.id],
+                capture_output=True,
+                text=True,
+                timeout=40,
+                check=True,
+            )
+            self.read_elsewhere = json.loads(reading.stdout)
+        assert isinstance(result, RunResult)
+        return result
+
+    def check(self, result: RunResult, lines: list[dict[str, Any]], lanes: set[str]) -> None:
+        """Everything tells the same story."""
+        # one trace
+        spans = self.exporter.get_finished_spans()
+        assert len({span.context.trace_id for span in spans if span.context}) == 1
+        ran = {
+            str(span.attributes["laneway.lane"])
+            for span in spans
+            if span.name.startswith("lane ")
+            if span.attributes
         }
-        reading = subprocess.run(
-            [sys.executable, "-c", READER, url, result.id],
-            capture_output=True,
-            text=True,
-            timeout=40,
-            check=True,
-        )
-    # one trace
-    spans = exporter.get_finished_spans()
-    assert len({span.context.trace_id for span in spans if span.context}) == 1
-    # one correlation id in every line
-    assert {line["correlation_id"] for line in lines()} == {"order-42"}
-    assert {line["lane"] for line in lines() if "lane" in line} == {
-        "loop",
-        "thread",
-        "interpreter",
-        "process",
-    }
-    # the event list equals the store's history, here and in another process
-    assert events == history
-    assert json.loads(reading.stdout) == [[event.seq, event.kind, event.task] for event in history]
-    # metrics match
-    told = Counter(event.kind for event in history)
-    assert sum(steps.values()) == told["step_succeeded"] == len(result.steps)
-    assert steps == Counter((step.lane or "none", step.status) for step in result.steps)
-    # spans match
-    attempts = sum(len(step.attempts) for step in result.steps)
-    assert sum(1 for span in spans if span.name.startswith("attempt ")) == attempts
-    # and the audit log says who began it
-    assert verify(tmp_path / "audit").is_intact
-    told_by = [(one["what"], one.get("run")) for one in entries(tmp_path / "audit")]
-    assert ("run_started", result.id) in told_by
-    assert told_by[-1][0] == "engine_closed"
+        assert ran == lanes
+        # one correlation id in every line
+        assert {line["correlation_id"] for line in lines} == {"order-42"}
+        assert {line["lane"] for line in lines if "lane" in line} == lanes
+        # the event list equals the store's history, here and in another process
+        assert self.events == self.history
+        assert self.read_elsewhere == [[event.seq, event.kind, event.task] for event in self.history]
+        # metrics match
+        told = Counter(event.kind for event in self.history)
+        assert sum(self.steps.values()) == told["step_succeeded"] == len(result.steps)
+        assert self.steps == Counter((step.lane or "none", step.status) for step in result.steps)
+        # spans match
+        attempts = sum(len(step.attempts) for step in result.steps)
+        assert sum(1 for span in spans if span.name.startswith("attempt ")) == attempts
+        # and the audit log says who began it
+        assert verify(self.audit).is_intact
+        told_by = [(one["what"], one.get("run")) for one in entries(self.audit)]
+        assert ("run_started", result.id) in told_by
+        assert told_by[-1][0] == "engine_closed"
+
+
+LANES = {"loop", "thread", "interpreter", "process"}
+
+
+async def test_logs_trace_metrics_events_and_history_agree(lines: Any, tmp_path: Path, url: str) -> None:
+    watching = Watching(url, tmp_path)
+    result = await watching.run(watched.EVERYWHERE)
+    watching.check(result, lines(), LANES)
+
+
+@pytest.mark.redis
+async def test_they_agree_where_workers_of_a_broker_have_a_part(lines: Any, tmp_path: Path, url: str) -> None:
+    broker = RedisServer()
+    worker: Worker | None = None
+    try:
+        broker.start()
+        worker = Worker(broker.url, tmp_path / "worker").ready()
+        watching = Watching(url, tmp_path, broker=broker.url)
+        result = await watching.run(watched.FARTHER)
+        watching.check(result, lines(), {*LANES, "celery"})
+        far = result.context["on_celery"]
+        assert far["correlation_id"] == "order-42"
+        (attempt,) = [
+            one for one in watching.exporter.get_finished_spans() if one.name == "attempt on_celery"
+        ]
+        assert attempt.context is not None
+        assert far["traceparent"].split("-")[1:3] == [
+            f"{attempt.context.trace_id:032x}",
+            f"{attempt.context.span_id:016x}",
+        ]
+        # what it printed comes back with the attempt; what it logged stands where the worker runs, and says whose it is
+        assert "printed on celery" in [line["event"] for line in lines() if line.get("task") == "on_celery"]
+        await asyncio.to_thread(worker.end)
+        there = [json.loads(line) for line in worker.err.splitlines() if line.startswith("{")]
+        (said,) = [line for line in there if line["event"] == "hello from celery"]
+        about = {"run": result.id, "task": "on_celery", "lane": "celery", "correlation_id": "order-42"}
+        assert about.items() <= said.items()
+    finally:
+        if worker is not None:
+            worker.kill()
+        broker.remove()
 
 
 async def test_a_watcher_that_leaves_and_comes_back_misses_nothing(tmp_path: Path) -> None:
@@ -120,8 +182,6 @@ async def test_another_process_can_follow_a_live_run_by_cursor(tmp_path: Path) -
         handle = await engine.start(flow, {"items": list(range(20))})
         await handle.result()
         history = await engine.events(run=handle.id)
-        import asyncio
-
         watching = await asyncio.to_thread(
             subprocess.run,
             [sys.executable, "-c", READER, url, handle.id],

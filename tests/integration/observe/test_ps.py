@@ -38,10 +38,7 @@ async def running(engine: Engine, run: str, count: int) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_a_running_engine_tells_runs_steps_lanes_workers_and_metadata(
-    runtime: Path, tmp_path: Path
-) -> None:
-    url = f"sqlite:///{tmp_path}/laneway.db"
+async def test_a_running_engine_tells_runs_steps_lanes_workers_and_metadata(runtime: Path, url: str) -> None:
     async with Engine(url, workers=1, grace=0) as engine:
 
         async def order() -> Any:
@@ -82,8 +79,9 @@ def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-async def test_the_command_shows_it_from_another_process_and_cancels(runtime: Path, tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/laneway.db"
+async def test_the_command_shows_it_from_another_process_and_cancels(
+    runtime: Path, tmp_path: Path, url: str
+) -> None:
     async with Engine(url, grace=0) as engine:
         handle = await engine.start(Workflow("waits", [watched.waits_for_ever]), {})
         shown = await asyncio.to_thread(cli, "ps", "--store", url)
