@@ -127,18 +127,18 @@ def merged(
     Raises:
         ContextConflict: only when strict.
     """
-    context: dict[str, bytes | None] = {**initial}
-    having = [index for index in setters if patches[index]]
+    context: dict[str, Any] = {**initial}
     mask = 0
-    for index in having:
-        if ancestors[index] & mask != mask:
-            break
-        mask |= 1 << index
-    else:  # each comes after all before it: later ones overrule earlier ones
-        for index in having:
-            context.update(patches[index] or {})
+    for index in setters:
+        patch = patches[index]
+        if patch:
+            if ancestors[index] & mask != mask:
+                return _disputed({**initial}, setters, patches, ancestors, names, merges, strict=strict)
+            mask |= 1 << index  # it comes after all before it: what it sets overrules them
+            context.update(patch)
+    if None in context.values():
         return {key: value for key, value in context.items() if value is not None}
-    return _disputed(context, having, patches, ancestors, names, merges, strict=strict)
+    return context
 
 
 def _disputed(

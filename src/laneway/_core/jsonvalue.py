@@ -209,7 +209,7 @@ def _advice(value: Any, kind: type[Any]) -> str:
 def same(one: Any, other: Any) -> bool:
     """Strict JSON equality: 1, True and 1.0 are three values; the order of keys does not matter.
 
-    Both values must have passed `check`.
+    `one` must have passed `check`; `other` may be anything, which is then another value.
     """
     kind: type[Any] = type(one)
     if kind is not type(other):

@@ -135,6 +135,10 @@ def settle(state: RunState, index: int, status: str) -> tuple[list[int], list[in
     plan = state.plan
     ready: list[int] = []
     skipped: list[int] = []
+    if status == "succeeded" and not plan.feeds[index]:
+        state.status[index] = status
+        state.left -= 1
+        return ready, skipped
     over = [(index, status)]
     while over:
         done, end = over.pop()

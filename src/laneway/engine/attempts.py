@@ -57,7 +57,14 @@ class Attempts:
             record = aio.TaskMetadata(
                 operation_name=spec.id, correlation_id=self._correlation_id, priority_hint=spec.priority
             )
-            about = self._about[index] = record, {**record.as_dict()}
+            about = self._about[index] = (
+                record,
+                {
+                    "operation_name": spec.id,
+                    "correlation_id": self._correlation_id,
+                    "priority_hint": spec.priority,
+                },
+            )
         return about
 
     def lane(self, index: int) -> str:
@@ -66,12 +73,13 @@ class Attempts:
 
     async def outcome(self, driver: LiveRun, index: int, item: int, value: bytes | None) -> Outcome:
         """Run one attempt of a step of the driver's run to its end."""
-        plan = self._state.plan
+        state = self._state
+        plan = state.plan
         spec = plan.tasks[index]
         key = (spec.id, item)
-        before = self._state.rows.get(key)
+        before = state.rows.get(key)
         try:
-            payload = payload_of(self._state, index, value)
+            payload = payload_of(state, index, value)
         except (MissingKey, ContextConflict) as error:
             return Outcome("failure", failed_before(error), started=self._around.now())
         lane = self._lanes[index]
@@ -90,7 +98,7 @@ class Attempts:
             order = attempt_started(driver, order)
         here = _attempt.Here(order, lane.name, around.artifacts.desk)
         _attempt.current.set(here)
-        self.running[key] = self._around.now()
+        self.running[key] = around.now()
         try:
             outcome = await (lane.run(order) if MARK not in payload else around.artifacts.run(lane, order))
             if MARK in outcome.body:

@@ -317,7 +317,7 @@ class Driver:
 
     def _launch(self, index: int, coroutine: Coroutine[Any, Any, None]) -> None:
         about = self._attempts.metadata(index)[0]
-        task = aio.create_task(coroutine, name=about.task_name(), metadata=about, eager_start=True)
+        task = aio.create_task(coroutine, metadata=about, eager_start=True)
         if not task.done():
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

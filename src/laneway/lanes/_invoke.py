@@ -9,7 +9,7 @@ from importlib import import_module
 from laneway._core.artifacts import MARK
 from laneway._core.errors import JsonInvalid
 from laneway._core.failures import MissingKey
-from laneway._core.jsonvalue import check, same
+from laneway._core.jsonvalue import same
 from laneway._core.model import TaskSpec
 from laneway._core.untyped import Any, Callable
 from laneway.authoring import condition_of
@@ -68,7 +68,7 @@ def _body(
             return "suspension", encode(returned.body, "suspension")
         if spec.style == "value":
             return "value", encode(returned, "result")
-        return "patch", encode(_patch(spec, given["context"], returned, decode(payload)), "result")
+        return "patch", _patch(spec, given["context"], returned, decode(payload), encode)
     except JsonInvalid as refused:
         if not is_plain and "laneway.artifacts" in sys.modules:
             given, returned = _without_handles(given, returned)
@@ -140,10 +140,16 @@ def wanted(spec: TaskSpec, function: Callable[..., Any], payload: dict[str, Any]
     return bool(condition(**_bound(f"{spec.id} (when=)", names, optional, payload)))
 
 
-def _patch(spec: TaskSpec, context: dict[str, Any], returned: Any, before: dict[str, Any]) -> dict[str, Any]:
+def _patch(
+    spec: TaskSpec, context: dict[str, Any], returned: Any, before: dict[str, Any], encode: Encode
+) -> bytes:
+    root = "result"
+    removed = b"[]"
     if returned is None or returned is context:
-        changed = _changed(before, context, "context")
-        removed = sorted(key for key in before if key not in context and not (key == "item" and spec.each))
+        root, returned = "context", context
+        gone = sorted(key for key in before if key not in context and not (key == "item" and spec.each))
+        if gone:
+            removed = encode(gone, root)
     else:
         if not isinstance(returned, dict):
             if not (hasattr(returned, "keys") and hasattr(returned, "__getitem__")):
@@ -152,14 +158,10 @@ def _patch(spec: TaskSpec, context: dict[str, Any], returned: Any, before: dict[
                     "a mapping, or None after changing the context"
                 )
             returned = {key: returned[key] for key in returned.keys()}  # noqa: SIM118 - only keys() is promised
-        changed = _changed(before, returned, "result")
-        removed = []
+    # What is the same as before is something that JSON holds; only what changed needs to be checked, once.
+    changed = {
+        key: value for key, value in returned.items() if key not in before or not same(before[key], value)
+    }
     if spec.each is not None:
         changed.pop("item", None)
-    return {"set": changed, "removed": removed}
-
-
-def _changed(before: dict[str, Any], after: dict[str, Any], root: str) -> dict[str, Any]:
-    plain = dict(after)
-    check(plain, root)
-    return {key: value for key, value in plain.items() if key not in before or not same(before[key], value)}
+    return b'{"set":' + encode(changed, root) + b',"removed":' + removed + b"}"
