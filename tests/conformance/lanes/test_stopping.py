@@ -88,7 +88,7 @@ async def test_program_stays_responsive_while_an_attempt_is_killed(lane: Lane) -
         await asyncio.sleep(0.01)
         longest, last = max(longest, time.monotonic() - last), time.monotonic()
     assert is_time_out(running.result())
-    assert longest < 0.5, longest
+    assert longest < 1.0, longest  # less than what passes between the rungs
 
 
 async def test_cancelling_ends_a_stuck_attempt_and_says_how(lane: Lane) -> None:

@@ -76,9 +76,12 @@ async def test_buffer_of_100_mb_is_lent_without_a_copy(inline: Bench, package: M
     data[0], data[-1] = 7, 9
     with lent(data) as reference:
         assert await inline.value("interpreter", unit, "ends", buffer=reference) == [7, 9, len(data)]
-        begun = time.perf_counter()
-        assert await inline.value("interpreter", unit, "writes", buffer=reference) == 1
-        assert time.perf_counter() - begun < 0.02
+        spent = []
+        for _ in range(20):  # the quickest counts: the machine may be busy
+            begun = time.perf_counter()
+            assert await inline.value("interpreter", unit, "writes", buffer=reference) == 1
+            spent.append(time.perf_counter() - begun)
+        assert min(spent) < 0.005  # copying takes more than ten times as long
     assert data[0] == 99
     constant = bytes(data)
     with lent(constant) as reference:

@@ -83,7 +83,7 @@ def start(tmp_path: Path, lane: str, ending: str) -> tuple[subprocess.Popen[str]
     return program, [int(one) for one in line.strip("[]\n").split(",") if one]
 
 
-def assert_dead(pids: list[int], within: float = 3.0) -> None:
+def assert_dead(pids: list[int], within: float = 10.0) -> None:
     end = time.monotonic() + within
     while left := [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < end, left
@@ -96,8 +96,8 @@ def test_signal_ends_the_program_and_its_workers(tmp_path: Path, lane: str, numb
     program, pids = start(tmp_path, lane, "run")
     begun = time.monotonic()
     program.send_signal(number)
-    program.communicate(timeout=10)
-    assert time.monotonic() - begun < 4
+    program.communicate(timeout=20)
+    assert time.monotonic() - begun < 8
     assert program.returncode != 0
     assert_dead(pids)
 
@@ -116,8 +116,8 @@ def test_supervisor_stop_is_handled_by_the_programs_own_handler(tmp_path: Path, 
 def test_program_that_just_leaves_is_not_held_up(tmp_path: Path, lane: str, ending: str) -> None:
     begun = time.monotonic()
     program, pids = start(tmp_path, lane, ending)
-    program.communicate(timeout=10)
-    assert time.monotonic() - begun < 8
+    program.communicate(timeout=20)
+    assert time.monotonic() - begun < 15
     assert_dead(pids)
 
 
