@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Trusted", "known_size", "make_folder", "source_of"]
+__all__ = ["Trusted", "created", "known_size", "make_folder", "source_of"]
 
 
 def make_folder(folder: str) -> None:
@@ -22,6 +22,16 @@ def make_folder(folder: str) -> None:
         except FileNotFoundError:
             continue
     raise FileNotFoundError(ENOENT, "the folder cannot be made", folder)
+
+
+def created(path: str) -> int:
+    """A new file to write to, which later is only for reading; its folder is made if it is not there."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o400)
+    except FileNotFoundError:
+        make_folder(os.path.dirname(path))
+        return os.open(path, flags, 0o400)
 
 
 class Trusted:

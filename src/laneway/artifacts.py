@@ -18,7 +18,7 @@ from laneway._core.artifacts import (
     named,
 )
 from laneway._core.untyped import Any
-from laneway._files import Trusted, known_size, make_folder, source_of
+from laneway._files import Trusted, created, known_size, source_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,8 +143,7 @@ class Desk:
                 raise self._too_large()
             part = self._new_name() + ".part"
             with Trusted(self.guard):
-                make_folder(self.staging)
-                target = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                target = created(part)
             try:
                 digest, size = self._copied(source, target)
             except BaseException:

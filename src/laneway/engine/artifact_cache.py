@@ -29,6 +29,7 @@ class Cache:
         self._fetch = fetch
         self._room = room
         self._sizes: OrderedDict[str, int] = OrderedDict()
+        self._held = 0
         self._pins: Counter[str] = Counter()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -58,6 +59,7 @@ class Cache:
             os.chmod(file, 0o400)
             os.replace(file, place)
         with suppress(FileNotFoundError):
+            self._held += os.path.getsize(place) - self._sizes.pop(digest, 0)
             self._sizes[digest] = os.path.getsize(place)
         self._make_room()
 
@@ -82,11 +84,10 @@ class Cache:
         return found
 
     def _make_room(self) -> None:
-        held = sum(self._sizes.values())
-        for digest in list(self._sizes):
-            if held <= self._room:
-                return
-            if digest not in self._pins:
-                held -= self._sizes.pop(digest)
+        if self._held <= self._room:
+            return
+        for digest in [one for one in self._sizes if one not in self._pins]:
+            if self._held > self._room:
+                self._held -= self._sizes.pop(digest)
                 with suppress(FileNotFoundError):
                     os.unlink(self._place(digest))

@@ -49,13 +49,6 @@ class Files:
         """Where a file with that content lies."""
         return self.objects / digest[:2] / digest[2:]
 
-    def ready(self, staged: Iterable[str]) -> None:
-        """Before the transaction: files are for reading only, and on the disk if commits are."""
-        for path in staged:
-            os.chmod(path, 0o400)
-            if self.synced:
-                _sync(path)
-
     def keep(
         self,
         run: bytes,
@@ -181,8 +174,8 @@ class SqliteArtifacts:
 
     async def keep(self, run: bytes, staged: Mapping[str, str], others: Sequence[str]) -> list[str]:
         store = self._store
-        if staged:
-            await self._aside(lambda: self._files.ready(staged.values()))
+        if staged and self._files.synced:  # before the transaction, so that no other waits for the disk
+            await self._aside(lambda: _sync_all(staged.values()))
         missing: list[str] = await store._do(self._files.keep(run, staged, others, store._hook))
         for path in staged.values():
             with suppress(OSError):
@@ -239,6 +232,11 @@ def _sync(path: str | Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _sync_all(paths: Iterable[str]) -> None:
+    for path in paths:
+        _sync(path)
 
 
 def _host_and_boot(card: EngineCard) -> tuple[str, str]:
