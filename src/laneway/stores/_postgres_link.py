@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import errors
@@ -19,7 +19,17 @@ ALL = "laneway_all"
 """Where all engines listen."""
 _SCHEMA = "laneway"
 _LOCK = 0x1A9E3A7  # any number, the same for all engines: one of them migrates at a time
-_CONNECT_SECONDS = 10
+_PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 20,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""How soon a network that swallows everything is noticed; the URL may say otherwise."""
+_SET = "select set_config(name, value, false) from unnest(%s::text[], %s::text[]) as told (name, value)"
+_SHORTEST_SILENCE = 5.0
+"""Seconds that an engine may be busy within a transaction before the server ends it, at least."""
 
 _WAIT = (
     psycopg.InterfaceError,
@@ -51,6 +61,12 @@ class Link:
         self._address = url
         self._synced = synced
         self._changes = changes
+        self.lease = _SHORTEST_SILENCE
+        """Seconds after which others may take over from the engine whose connections these are."""
+        told = parse_qs(urlsplit(url).query)
+        self._patience: dict[str, Any] = {
+            name: value for name, value in _PATIENCE.items() if name not in told
+        }
 
     async def connect(self, role: str) -> Connection:
         """A connection in autocommit mode, with Laneway's tables in sight.
@@ -62,19 +78,29 @@ class Link:
             connection: Connection = await psycopg.AsyncConnection.connect(
                 self._address,
                 autocommit=True,
-                connect_timeout=_CONNECT_SECONDS,
                 application_name=f"laneway {role}",
-                keepalives_idle=20,
-                keepalives_interval=5,
-                keepalives_count=3,
-                tcp_user_timeout=30_000,
+                **self._patience,
             )
-            await connection.execute(f"set search_path to {_SCHEMA}")
-            if self._synced:
-                await connection.execute("set synchronous_commit to on")
+            session = [list(one) for one in zip(*self._session().items(), strict=True)]
+            await connection.execute(_SET, session)
         except (psycopg.Error, OSError) as error:
             raise self.explained(error) from error
         return connection
+
+    def _session(self) -> dict[str, str]:
+        """Settings of every connection. The server must let go of what an engine holds that it cannot hear any more.
+
+        A transaction that an engine left open keeps its row locked, and others from taking its runs over.
+        """
+        silence = str(int(1000 * max(self.lease, _SHORTEST_SILENCE)))
+        session = {
+            "search_path": _SCHEMA,
+            "idle_in_transaction_session_timeout": silence,
+            "tcp_keepalives_idle": "20",
+            "tcp_keepalives_interval": "5",
+            "tcp_keepalives_count": "3",
+        }
+        return session | {"synchronous_commit": "on"} if self._synced else session
 
     async def prepare(self, connection: Connection) -> None:
         """Make or change the tables as far as this release and the engines at work allow.

@@ -55,6 +55,7 @@ class PostgresStore:
     async def open(
         self, engine: EngineCard, *, lease: float = 15.0, nudged: Callable[[], None] | None = None
     ) -> None:
+        self._link.lease = lease
         if self._writer is None:
             writer = PostgresWriter(self._link, self._sql)
             await writer.start()

@@ -24,7 +24,7 @@ delete from engine where id = any(%s);
 select id, host, pid, started, extract(epoch from expires - clock_timestamp())::double precision from engine;
 
 -- name: engine_gone_now
-select id from engine where id = any(%s) and (expires < clock_timestamp() or id = any(%s)) for update;
+select id from engine where id = any(%s) and (expires < clock_timestamp() or id = any(%s)) for update skip locked;
 
 -- name: run_by_key
 select id, workflow, version, reference, status, key, engine, context, final, error, created, ended, fingerprints,
