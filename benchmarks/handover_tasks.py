@@ -38,3 +38,38 @@ def primes(limit: int) -> int:
         else:
             count += 1
     return count
+
+
+@task(lane="interpreter")
+def one(number: int) -> int:
+    return number + 1
+
+
+@task(lane="interpreter")
+def two(one: int) -> int:
+    return one + 1
+
+
+@task(lane="interpreter")
+def three(two: int) -> int:
+    return two + 1
+
+
+@task(id="one")
+async def one_here(number: int) -> int:
+    return number + 1
+
+
+@task(id="two")
+async def two_here(one: int) -> int:
+    return one + 1
+
+
+@task(id="three")
+async def three_here(two: int) -> int:
+    return two + 1
+
+
+@task(id="three", lane="interpreter")
+def all_three(number: int) -> int:
+    return three(two(one(number)))
