@@ -179,10 +179,9 @@ def parsed(text: str) -> Samples:
     return found
 
 
-async def test_over_a_crash_and_a_takeover_the_sums_are_the_stores_history(tmp_path: Path) -> None:
+async def test_over_a_crash_and_a_takeover_the_sums_are_the_stores_history(tmp_path: Path, url: str) -> None:
     file = tmp_path / "program.py"
     file.write_text(PROGRAM)
-    url = f"sqlite:///{tmp_path}/laneway.db"
     texts: list[str] = []
     for more in (["crash"], []):
         done = subprocess.run(

@@ -161,8 +161,8 @@ async def test_they_agree_where_workers_of_a_broker_have_a_part(lines: Any, tmp_
         broker.remove()
 
 
-async def test_a_watcher_that_leaves_and_comes_back_misses_nothing(tmp_path: Path) -> None:
-    async with Engine(f"sqlite:///{tmp_path}/laneway.db") as engine:
+async def test_a_watcher_that_leaves_and_comes_back_misses_nothing(url: str) -> None:
+    async with Engine(url) as engine:
         flow = Workflow("map", [watched.item, watched.after])
         handle = await engine.start(flow, {"items": list(range(40))})
         seen: list[Any] = []
@@ -175,8 +175,7 @@ async def test_a_watcher_that_leaves_and_comes_back_misses_nothing(tmp_path: Pat
         assert len(seen) == 1 + 40 + 1 + 1 + 1
 
 
-async def test_another_process_can_follow_a_live_run_by_cursor(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/laneway.db"
+async def test_another_process_can_follow_a_live_run_by_cursor(url: str) -> None:
     async with Engine(url) as engine:
         flow = Workflow("map", [watched.item, watched.after])
         handle = await engine.start(flow, {"items": list(range(20))})
