@@ -1,14 +1,12 @@
 """`Gate`: so many at once, and of those who wait the right one next. For the engine's own queues, on one event loop."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import count
 
-from laneway._core.errors import Backpressure
 from laneway._core.waiting_line import AGEING, WaitingLine
-from laneway.engine.limits import Limit, value_of
 
-__all__ = ["Gate", "RunLimits"]
+__all__ = ["Gate"]
 
 
 class Gate:
@@ -32,8 +30,10 @@ class Gate:
         """Whether somebody who came now would have to wait."""
         return self.inside >= self.size or bool(self._waiting)
 
-    async def acquire(self, *, priority: int = 0, key: str = "") -> None:
-        """Go in, when it is one's turn."""
+    async def acquire(
+        self, *, priority: int = 0, key: str = "", ticketed: Callable[[int], None] | None = None
+    ) -> None:
+        """Go in, when it is one's turn. Who has to wait is told the ticket first."""
         if self.inside < self.size and not self._waiting:
             self.inside += 1
             return
@@ -42,6 +42,8 @@ class Gate:
         self._line.add(ticket, priority=priority, now=loop.time(), key=key)
         self._waiting[ticket] = future
         try:
+            if ticketed is not None:
+                ticketed(ticket)
             await future
         except BaseException:
             if self._waiting.pop(ticket, None) is None:  # let in, and cancelled in the same moment
@@ -57,6 +59,18 @@ class Gate:
         if self._waiting:
             self.admit()
 
+    def is_waiting(self, ticket: int) -> bool:
+        """Whether whoever has that ticket was not let in yet."""
+        return ticket in self._waiting
+
+    def insist(self, ticket: int) -> None:
+        """Let in one who waits, whether there is room or not."""
+        future = self._waiting.pop(ticket, None)
+        if future is not None and not future.done():
+            self._line.discard(ticket)
+            self.inside += 1
+            future.set_result(None)
+
     def admit(self) -> None:
         """Let in whoever fits; called by itself, and after `size` was changed."""
         while self.inside < self.size:
@@ -69,48 +83,3 @@ class Gate:
                 self.inside -= 1
             else:
                 future.set_result(None)
-
-
-class RunLimits:
-    """Lets runs in, so many at once of each limited workflow and of each value of a limited context key."""
-
-    def __init__(self, limits: list[Limit]) -> None:
-        self._limits = sorted(
-            limits, key=lambda one: one.kind != "key"
-        )  # whoever waits for a key holds nothing else
-        self._gates: dict[tuple[str, str], Gate] = {}
-
-    async def enter(
-        self, workflow: str, context: Mapping[str, bytes], *, wait: bool, priority: int
-    ) -> Callable[[], None]:
-        """Wait until the run may begin; returns what to call at its end.
-
-        Raises:
-            Backpressure: it may not yet, and `wait` is False.
-        """
-        inside: list[tuple[tuple[str, str], Gate]] = []
-
-        def leave() -> None:
-            while inside:
-                place, gate = inside.pop()
-                gate.release()
-                if not gate.inside and not gate.waiting:
-                    self._gates.pop(place, None)
-
-        try:
-            for limit in self._limits:
-                value = workflow if limit.kind == "workflow" else value_of(context, limit.name)
-                if value is None or (limit.kind == "workflow" and value != limit.name):
-                    continue
-                place = (f"{limit.kind}:{limit.name}", value)
-                gate = self._gates.get(place)
-                if gate is None:
-                    gate = self._gates[place] = Gate(limit.most)
-                if gate.locked() and not wait:
-                    raise Backpressure(waiting=gate.inside, limit=limit.most)
-                await gate.acquire(priority=priority)
-                inside.append((place, gate))
-        except BaseException:
-            leave()
-            raise
-        return leave

@@ -7,7 +7,10 @@ import msgspec
 
 from laneway._core.errors import SettingInvalid
 
-__all__ = ["Limit", "limits_from", "value_of"]
+__all__ = ["NESTED", "Limit", "limits_from", "value_of"]
+
+NESTED = "workflow"
+"""The lane of steps that are runs themselves."""
 
 type Kind = Literal["workflow", "key", "lane", "package", "task"]
 _KINDS: dict[str, Kind] = {
@@ -43,6 +46,13 @@ def limits_from(given: Mapping[str, int]) -> list[Limit]:
                 value=text,
                 reason="there is no such limit",
                 advice="Write workflow:NAME, key:NAME, lane:NAME, package:NAME or task:ID.",
+            )
+        if (kind, name) == ("lane", NESTED):
+            raise SettingInvalid(
+                setting="limits",
+                value=text,
+                reason="steps that are runs are counted by their workflow",
+                advice="Write workflow:NAME.",
             )
         if isinstance(most, bool) or not isinstance(most, int) or most < 1:
             raise SettingInvalid(

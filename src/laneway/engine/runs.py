@@ -9,7 +9,7 @@ import msgspec
 
 from laneway import aio
 from laneway._core.context import decode_object, join_object
-from laneway._core.errors import Backpressure, LanewayError, StoreFenced, StoreUnavailable
+from laneway._core.errors import LanewayError, StoreFenced, StoreUnavailable
 from laneway._core.events import EventRow
 from laneway._core.plan import Plan, check_context
 from laneway._core.records import ENDED, NO_ITEM, Parent, RunEnd, RunRecord, SavedRun, Submission, Transition
@@ -17,8 +17,9 @@ from laneway._core.rows import run_text
 from laneway._core.transitions import RunState, final_context, restored
 from laneway.engine.adoption import Adoption, check_code
 from laneway.engine.dispatch import Driver
-from laneway.engine.gates import Gate
+from laneway.engine.door import Door
 from laneway.engine.results import RunResult, result_of
+from laneway.engine.run_limits import Entry
 from laneway.engine.surroundings import Surroundings, log
 from laneway.engine.traffic import Traffic
 from laneway.ports import EngineCard, Lane, Unit
@@ -63,15 +64,15 @@ class Runs:
         self.live: dict[str, Driver] = {}
         self._around = around
         self._card = card
-        self._room = Gate(max_runs)
-        self._traffic = Traffic() if traffic is None else traffic
-        self._traffic.live = self.live
-        self._max_runs = max_runs
+        traffic = Traffic() if traffic is None else traffic
+        traffic.live = self.live
+        self._door = Door(around, traffic, self.live, most=max_runs)
+        self._room = self._door.room
         self._lease = lease
         self._loop = asyncio.get_running_loop()
         self._heart: asyncio.TimerHandle | None = None
         self._beating: asyncio.Task[None] | None = None
-        self._closing = False
+        self.is_closing = False
         self._birth = asyncio.Lock()
         self.adoption = Adoption(around, self, code)
 
@@ -98,12 +99,6 @@ class Runs:
             Backpressure: there is no room and `wait` is False.
         """
         check_context(runnable.plan, values := decode_object(context))
-        if self._room.locked() and parent is None:
-            for observer in self._around.observers:
-                observer.crowded(refused=not wait)
-        if self._room.locked() and not wait and parent is None:
-            raise Backpressure(waiting=len(self.live), limit=self._max_runs)
-        traffic = self._traffic
         submission = Submission(
             uuid7().bytes,
             runnable.plan.workflow.name,
@@ -118,41 +113,34 @@ class Runs:
             tags=tags,
             parent=parent,
         )
+        if (there := await self._door.at_hand(submission, values)) is not None:
+            return there
+        self._door.knock(wait=wait, is_nested=parent is not None)
         await self._around.artifacts.claim(submission.run, context)
-        if parent is not None:
-            self._room.inside += (
-                1  # the run above waits for this one: to wait for room here could be for ever
-            )
-            return await self._started(submission, runnable, values, deferred)
-        if traffic.run_limits is None:
-            await self._room.acquire(priority=priority, key=traffic.fair_key(values))
-            return await self._started(submission, runnable, values, deferred)
-        leave = await traffic.run_limits.enter(
-            runnable.plan.workflow.name, values, wait=wait, priority=priority
-        )
+        entry = await self._door.enter(submission, values, wait=wait)
         try:
-            await self._room.acquire(priority=priority, key=traffic.fair_key(values))
-            record, driver = await self._started(submission, runnable, values, deferred)
-        except BaseException:
-            leave()
-            raise
-        if driver is None or driver.status is not None:
-            leave()
-        else:
-            driver.on_close.append(leave)
-        return record, driver
+            return await self._started(submission, runnable, values, entry, deferred=deferred)
+        finally:
+            self._door.passed(entry)
 
     async def _started(
-        self, submission: Submission, runnable: Runnable, values: dict[str, bytes], deferred: bool
+        self,
+        submission: Submission,
+        runnable: Runnable,
+        values: dict[str, bytes],
+        entry: Entry | None,
+        *,
+        deferred: bool,
     ) -> tuple[RunRecord, Driver | None]:
         """Record a run that there is room for, and begin it."""
         if submission.key is None:
-            return await self._recorded_meanwhile(submission, values, runnable, deferred=deferred)
+            return await self._recorded_meanwhile(submission, values, runnable, entry, deferred=deferred)
         try:
             record = await self._submitted(submission)
             if not record.is_new:
-                return record, await self._joined(record, runnable)
-            driver = self._drive(submission, RunState(runnable.plan, values), runnable, deferred=deferred)
+                return record, await self._joined(record, runnable, entry)
+            state = RunState(runnable.plan, values)
+            driver = self._drive(submission, state, runnable, entry, deferred=deferred)
         except BaseException:
             self._room.release()
             raise
@@ -160,14 +148,20 @@ class Runs:
         return record, driver
 
     async def _recorded_meanwhile(
-        self, submission: Submission, values: dict[str, bytes], runnable: Runnable, *, deferred: bool
+        self,
+        submission: Submission,
+        values: dict[str, bytes],
+        runnable: Runnable,
+        entry: Entry | None,
+        *,
+        deferred: bool,
     ) -> tuple[RunRecord, Driver]:
         """Begin a run without a key while it is being recorded: no other run can have it, so nothing need be asked.
 
         What its first steps produce commits with the record or after it, never before.
         """
         state = RunState(runnable.plan, values)
-        driver = self._drive(submission, state, runnable, deferred=deferred)
+        driver = self._drive(submission, state, runnable, entry, deferred=deferred)
         recording = aio.create_task(self._submitted(submission), name="record run", eager_start=True)
         driver.begin(state.first())
         try:
@@ -188,14 +182,14 @@ class Runs:
             await self._reborn(error)
             return await self._around.store.submit(submission)
 
-    async def _joined(self, record: RunRecord, runnable: Runnable) -> Driver | None:
+    async def _joined(self, record: RunRecord, runnable: Runnable, entry: Entry | None) -> Driver | None:
         """The driver of a run that was there already, adopting it if its engine is gone. Gives back the room if not."""
         text_id = run_text(record.run)
         driver = self.live.get(text_id)
         if driver is None and record.status not in ENDED:
             claimed = await self._claimed(text_id, runnable, force=False)
             if claimed is not None:
-                return self.adopt(claimed, runnable)
+                return self.adopt(claimed, runnable, entry)
         self._room.release()
         return driver
 
@@ -232,11 +226,6 @@ class Runs:
         self.adoption.taken_up(run)
         return self.adopt(claimed, runnable)
 
-    @property
-    def is_closing(self) -> bool:
-        """Whether the engine closes."""
-        return self._closing
-
     async def room(self) -> None:
         """Wait for room for one more run."""
         await self._room.acquire()
@@ -245,12 +234,18 @@ class Runs:
         """Give that room back."""
         self._room.release()
 
-    def adopt(self, saved: SavedRun, runnable: Runnable) -> Driver:
-        """Drive a claimed run; takes the room."""
+    def adopt(self, saved: SavedRun, runnable: Runnable, entry: Entry | None = None) -> Driver:
+        """Drive a claimed run; takes the room. It begins when limits let it, at once if it was let in already."""
+        if (driver := self.live.get(run_text(saved.record.run))) is not None:
+            self._room.release()  # it was claimed twice, such as by a wish while it was being taken up anyway
+            return driver
         state, ready = restored(runnable.plan, decode_object(saved.record.context), saved.steps)
-        driver = self._drive(saved.record, state, runnable, taken_over=True)
+        driver = self._drive(saved.record, state, runnable, entry, taken_over=True)
         driver.signals.update({one.name: one.value for one in saved.signals})
-        driver.begin(ready)
+        if entry is None:
+            self._door.begin(driver, ready, deadline=saved.record.deadline)
+        else:
+            driver.begin(ready)
         return driver
 
     def _drive(
@@ -258,6 +253,7 @@ class Runs:
         record: RunRecord | Submission,
         state: RunState,
         runnable: Runnable,
+        entry: Entry | None,
         *,
         deferred: bool = False,
         taken_over: bool = False,
@@ -280,6 +276,7 @@ class Runs:
         driver.priority = record.priority
         driver.runnable = runnable
         self.live[text_id] = driver
+        self._door.drive(entry, driver)
         for observer in self._around.observers:
             observer.run_started(driver, taken_over=taken_over)
         if self._heart is None:
@@ -299,7 +296,7 @@ class Runs:
 
     def _nudged(self) -> None:
         """Somebody left something for this engine: look now rather than with the next beat."""
-        if self._closing:
+        if self.is_closing:
             return
         self.adoption.look()
         if self._beating is None:
@@ -308,7 +305,7 @@ class Runs:
     def _beat(self) -> None:
         """Renew the lease while there are runs. An engine without runs is silent; handing over renews it too."""
         self._heart = None
-        if not self.live or self._closing:
+        if not self.live or self.is_closing:
             return
         self._heart = self._loop.call_later(self._lease / 3, self._beat)
         if self._beating is None:
@@ -370,7 +367,7 @@ class Runs:
 
     async def close(self, grace: float) -> None:
         """Stop driving: running steps get `grace` seconds; what is unfinished can be resumed later."""
-        self._closing = True
+        self.is_closing = True
         await self.adoption.close()
         drivers = list(self.live.values())
         if drivers:

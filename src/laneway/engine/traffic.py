@@ -7,9 +7,9 @@ from difflib import get_close_matches
 from laneway._core.errors import SettingInvalid
 from laneway._core.model import TaskSpec
 from laneway.engine.dispatch import Driver
-from laneway.engine.gates import RunLimits
-from laneway.engine.limits import limits_from, value_of
+from laneway.engine.limits import NESTED, limits_from, value_of
 from laneway.engine.pools import Pool
+from laneway.engine.run_limits import RunLimits
 from laneway.engine.shared_pools import SharedPool
 from laneway.engine.turnstiles import PooledLane, Turnstile
 from laneway.ports import EngineCard, Lane, Store, Unit
@@ -92,7 +92,10 @@ class Traffic:
         return None
 
     def through(self, spec: TaskSpec, unit: Unit, lane: Lane) -> Lane:
-        """The lane as this task has to take it. A task on the event loop without pool and limits has it as it is."""
+        """The lane as this task has to take it. A task on the event loop without pool and limits has it as it is.
+
+        A step that is a run counts by its own steps: if it held a place while those wait for one, nobody would go on.
+        """
         name = lane.name
         width = self._widths.get(name)
         if width is not None:
@@ -101,11 +104,12 @@ class Traffic:
             if found is None:
                 found = self._turnstiles[place] = Turnstile(lane, width, self.rank_of)
             lane = found
-        package = unit.name.partition(" ")[0] if unit.kind == "package" else ""
-        for key in (("lane", name), ("package", package), ("task", spec.id)):
-            pool = self._limits.get(key)
-            if pool is not None:
-                lane = PooledLane(lane, pool, 1, self.rank_of)
+        if name != NESTED:
+            package = unit.name.partition(" ")[0] if unit.kind == "package" else ""
+            for key in (("lane", name), ("package", package), ("task", spec.id)):
+                pool = self._limits.get(key)
+                if pool is not None:
+                    lane = PooledLane(lane, pool, 1, self.rank_of)
         if spec.pool is not None:
             wanted, amount = _wish(spec.pool)
             lane = PooledLane(lane, self.pools[wanted], amount or 1, self.rank_of)
@@ -121,14 +125,6 @@ class Traffic:
     def fair_key(self, context: Mapping[str, bytes]) -> str:
         """The value of the key that the engine is fair by."""
         return "" if self.fair_by is None else value_of(context, self.fair_by) or ""
-
-    async def enter(
-        self, workflow: str, context: Mapping[str, bytes], *, wait: bool, priority: int
-    ) -> Callable[[], None] | None:
-        """Wait until the limits let a run begin; returns what to call at its end, None without limits."""
-        if self.run_limits is None:
-            return None
-        return await self.run_limits.enter(workflow, context, wait=wait, priority=priority)
 
 
 def _wish(text: str) -> tuple[str, float | None]:
