@@ -13,7 +13,7 @@ from laneway._core.events import EventRow
 from laneway._core.lane_choice import LaneChoice
 from laneway._core.model import TaskSpec
 from laneway._core.records import Parent
-from laneway.assembly import Assembly, fleet_from
+from laneway.assembly import Assembly, fleet_from, publisher
 from laneway.authoring import Workflow
 from laneway.controls import Controls, encoded_context
 from laneway.engine.artifacts import Artifacts
@@ -115,6 +115,7 @@ class Engine(Controls):
         self.fleet = fleet_from(settings, workers=workers, interpreters=interpreters, broker=broker)
         self.artifacts = Artifacts(settings.artifact_bytes)
         self.fleet.workshop = self.artifacts.worker_setup
+        self.fleet.publish = publisher(self.store)
         self.lanes: dict[str, Lane] = {}
         self._observation = Observation(settings, audit=audit, capture=capture)
         self._around: Surroundings | None = None

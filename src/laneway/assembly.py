@@ -1,7 +1,8 @@
 """From a workflow to something an engine can run: its plan, and per task its code and its lane."""
 
+import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -20,10 +21,10 @@ from laneway.engine.runs import Runnable
 from laneway.engine.target import Target
 from laneway.engine.traffic import Traffic
 from laneway.lanes._fleet import Fleet
-from laneway.ports import Lane, Unit
+from laneway.ports import Lane, Store, Unit
 from laneway.settings import Settings
 
-__all__ = ["Assembly", "fleet_from"]
+__all__ = ["Assembly", "fleet_from", "publisher"]
 
 
 class Assembly:
@@ -122,6 +123,22 @@ def fleet_from(
     fleet.broker = settings.celery_broker if broker is None else broker
     fleet.broker_patience = settings.celery_patience
     return fleet
+
+
+def publisher(store: Store) -> Callable[[Unit], Awaitable[None]] | None:
+    """What leaves packages in a store, for workers on other machines; None where only this program sees it."""
+    if getattr(store, "url", "memory:").startswith("memory:"):
+        return None
+
+    async def publish(unit: Unit) -> None:
+        # Programs without packages never need these imports.
+        from laneway.packages.sending import content_of, packed  # noqa: PLC0415
+
+        if not await store.read("documents", kind="package", name=content_of(unit)):
+            archive = await asyncio.to_thread(packed, unit)
+            await store.keep("package", content_of(unit), archive, version=0)
+
+    return publish
 
 
 def _with_fingerprint(spec: TaskSpec) -> TaskSpec:

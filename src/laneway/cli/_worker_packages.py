@@ -5,6 +5,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,9 +13,10 @@ from uuid import uuid7
 
 import msgspec
 
-from laneway._core.errors import LanewayError, PackageError
+from laneway._core.errors import LanewayError, PackageError, PackageNotInstalled
 from laneway.packages import Package, open_package
 from laneway.packages.opening import default_shelf
+from laneway.packages.sending import content_of
 from laneway.packages.signing import Trust, trusted
 from laneway.packages.watching import stamp_of
 from laneway.ports import Unit
@@ -88,7 +90,7 @@ class Packages:
                 return package
             refused.append(f"{place} has other content")
         looked = f" ({'; '.join(refused)})" if refused else ""
-        raise PackageMissing(package=unit.name, content=_content(unit), looked=looked)
+        raise PackageMissing(package=unit.name, content=content_of(unit), looked=looked)
 
     def _places(self, unit: Unit) -> Iterator[Path]:
         """Where it may be, nearest first: where its engine has it, among the installed ones, in the store."""
@@ -96,19 +98,14 @@ class Packages:
         if (root / "laneway.toml").is_file():
             yield root
         label = unit.key.removeprefix("package:").rpartition(":")[0]
-        shelf = default_shelf()
-        if shelf.has(label):
-            yield shelf.find(label).path
+        with suppress(PackageNotInstalled):
+            yield default_shelf().find(label).path
         if self._store is not None:
-            archive = asyncio.run(_fetched(self._store, _content(unit)))
+            archive = asyncio.run(_fetched(self._store, content_of(unit)))
             if archive is not None:
-                place = Path(self._folder.name) / f"{_content(unit)}.lane"
+                place = Path(self._folder.name) / f"{content_of(unit)}.lane"
                 place.write_bytes(archive)
                 yield place
-
-
-def _content(unit: Unit) -> str:
-    return unit.key.rpartition(":")[2]
 
 
 def _stamp(package: Package) -> Any:

@@ -8,7 +8,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from laneway.lanes._celery_wire import ATTEMPT, Word, celery_app, reply_queue, word_from, word_text, words
+from laneway.lanes._celery_wire import (
+    ATTEMPT,
+    Word,
+    celery_app,
+    reply_queue,
+    shut,
+    word_from,
+    word_text,
+    words,
+)
 
 __all__ = ["Link", "Listening"]
 
@@ -166,7 +175,7 @@ class Link:
                         producer = self.app.amqp.Producer(connection)
                     job.act(producer)
                 except Exception as error:  # noqa: BLE001 - transports raise what their drivers raise
-                    _shut(connection)
+                    shut(connection, broken=True)
                     connection = producer = None
                     if self._over.is_set() or time.monotonic() >= job.deadline:
                         job.failed(words(error))
@@ -174,7 +183,7 @@ class Link:
                     self._over.wait(_AGAIN_SECONDS)
                 else:
                     break
-        _shut(connection)
+        shut(connection)
 
     # ---- reading
 
@@ -198,9 +207,10 @@ class Link:
                 if self._readable.is_set():
                     self._readable.clear()
                     self._changed(self._why)
+                shut(connection, broken=True)
                 self._over.wait(_AGAIN_SECONDS)
-            finally:
-                _shut(connection)
+            else:
+                shut(connection)
 
     def _drain(self, connection: Any) -> None:
         heartbeats = bool(connection.supports_heartbeats)
@@ -216,9 +226,3 @@ class Link:
         if word is not None:
             self._heard(word)
         message.ack()
-
-
-def _shut(connection: Any) -> None:
-    if connection is not None:
-        with suppress(Exception):  # it is broken already
-            connection.release()

@@ -4,10 +4,9 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, NamedTuple
 
-from laneway.lanes._celery_wire import Word, reply_queue, word_text
+from laneway.lanes._celery_wire import Word, reply_queue, shut, word_text
 
 __all__ = ["Outbox"]
 
@@ -99,7 +98,7 @@ class Outbox:
                     content_encoding="utf-8",
                 )
             except Exception as error:  # noqa: BLE001 - transports raise what their drivers raise
-                self._drop()
+                self._drop(broken=True)
                 if not self._complained:
                     self._complained = True
                     log.warning("the broker cannot be reached (%s); trying on", error)
@@ -109,9 +108,7 @@ class Outbox:
                 return True
         return False
 
-    def _drop(self) -> None:
+    def _drop(self, *, broken: bool = False) -> None:
         connection, self._connection, self._producer = self._connection, None, None
         self._declared.clear()
-        if connection is not None:
-            with suppress(Exception):  # it is broken already
-                connection.release()
+        shut(connection, broken=broken)

@@ -1,5 +1,6 @@
 """What the Celery lane and its workers say to each other: orders and words as JSON, and the queues they go through."""
 
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -23,6 +24,7 @@ __all__ = [
     "queue_of",
     "reply_queue",
     "shown",
+    "shut",
     "word_from",
     "word_text",
     "words",
@@ -128,9 +130,18 @@ def broker_problem(broker: str) -> str:
     except Exception as error:  # noqa: BLE001 - transports raise what their drivers raise
         return words(error)
     finally:
-        if connection is not None:
-            connection.release()
+        shut(connection)
     return ""
+
+
+def shut(connection: Any, *, broken: bool = False) -> None:
+    """Close a connection; what is broken is not asked to say goodbye, which would leave its socket open."""
+    if connection is not None:
+        with suppress(Exception):  # its other end may be gone, and nothing more is expected of it
+            if broken:
+                connection.collect(socket_timeout=1.0)
+            else:
+                connection.release()
 
 
 def words(error: BaseException) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -80,6 +80,8 @@ class Fleet:
         """Where the celery lane sends its orders; empty for nowhere."""
         self.broker_patience = 30.0
         """Seconds that such an order may wait for the broker, and for a worker that listens."""
+        self.publish: Callable[[Unit], Awaitable[None]] | None = None
+        """Leaves a package where workers elsewhere find it; set by the engine."""
         self._recycle_count = recycle_count
         self._recycle_age = recycle_age
         self._recycle_memory_mib = recycle_memory_mib

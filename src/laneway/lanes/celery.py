@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import msgspec
 
+from laneway._core.errors import LanewayError
 from laneway._core.model import TaskSpec
 from laneway.lanes._celery_link import Link
 from laneway.lanes._celery_parcel import Parcel, failed, order_id
@@ -54,6 +55,9 @@ class CeleryLane:
     ) -> None:
         self._broker = fleet.broker if broker is None else broker
         self._patience = fleet.broker_patience if patience is None else patience
+        self._fleet = fleet
+        self._left: set[str] = set()
+        self._leaving = asyncio.Lock()
         self.parcels: dict[str, Parcel] = {}
         self.link: Link | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -79,6 +83,8 @@ class CeleryLane:
         loop = self._loop
         if loop is None or self._closed:
             return failed("lost_lane", "LaneError", "the celery lane is closed")
+        if order.unit.kind == "package":
+            await self._leave(order.unit)
         link = self._linked(loop)
         parcel = Parcel(
             order_id(order), order, order_text(order), queue_named(queue_of(order.task)), loop.create_future()
@@ -164,6 +170,19 @@ class CeleryLane:
         await asyncio.get_running_loop().run_in_executor(None, link.close)
 
     # ---- sending
+
+    async def _leave(self, unit: Unit) -> None:
+        """Have a package left where workers find it, before the first order for it goes out."""
+        publish = self._fleet.publish
+        if publish is None or unit.key in self._left:
+            return
+        async with self._leaving:
+            if unit.key not in self._left:
+                try:
+                    await publish(unit)
+                except LanewayError as error:  # workers may have it all the same
+                    log.warning("the package %s could not be left in the store: %s", unit.name, error)
+                self._left.add(unit.key)
 
     def _linked(self, loop: asyncio.AbstractEventLoop) -> Link:
         if self.link is None:
