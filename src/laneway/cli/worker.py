@@ -13,6 +13,7 @@ from laneway._core.errors import LanewayError, SettingInvalid
 from laneway.assembly import Assembly
 from laneway.cli._errors import SUCCEEDED
 from laneway.cli._options import debug_option
+from laneway.cli._worker_artifacts import FarArtifacts
 from laneway.cli._worker_lines import AsCelery
 from laneway.cli._worker_packages import Packages
 from laneway.lanes import Fleet, InterpreterLane, LoopLane, ProcessLane, ThreadLane
@@ -59,7 +60,7 @@ class BrokerUnreachable(LanewayError):
     help=f"Steps at once. Default: one per core, or {_WAITING_AT_ONCE} with --queue io alone.",
 )
 @click.option("--broker", metavar="URL", help="Where steps come from. Default: LANEWAY_CELERY_BROKER.")
-@click.option("--store", metavar="URL", help="Where packages are taken from that are not on this machine.")
+@click.option("--store", metavar="URL", help="Where packages and artifacts are shared with engines.")
 @debug_option
 @click.pass_context
 def worker(
@@ -129,6 +130,7 @@ def _serve(broker: str, queues: tuple[str, ...], at_once: int, settings: Setting
             lanes=lanes,
             locate=packages.located,
             choose=lambda task, unit: assembly.choice(task._replace(lane="auto"), unit).lane,
+            keeper=None if store is None else FarArtifacts(store, fleet, settings),
             grace=settings.grace,
             ready=lambda: _say(celery.name, broker, queues, at_once),
         )

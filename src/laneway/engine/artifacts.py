@@ -228,7 +228,7 @@ class Artifacts:
     async def run(self, lane: Lane, order: StepOrder) -> Outcome:
         """`lane.run(order)`; meanwhile workers of this host can open what the order's payload refers to."""
         cache = self._cache
-        if cache is None or order.task.lane == "workflow":
+        if cache is None or lane.capabilities.remote or order.task.lane == "workflow":
             return await lane.run(order)
         digests = digests_in((order.payload,))
         cache.pin(digests)
@@ -239,7 +239,7 @@ class Artifacts:
         finally:
             cache.unpin(digests)
 
-    async def settle(self, order: StepOrder, outcome: Outcome) -> Outcome:
+    async def settle(self, lane: Lane, order: StepOrder, outcome: Outcome) -> Outcome:
         """Keep what an attempt made and returned; what comes back may be committed."""
         digests = digests_in((outcome.body,)) if outcome.kind in _CARRYING else ()
         book, desk = self._book, self.desk
@@ -264,7 +264,7 @@ class Artifacts:
                 missing = await _patiently(keep, order.run)
                 await self._cached(staged)
             if missing:
-                _refuse_missing((outcome.body,), missing, book.folder)
+                _refuse_missing((outcome.body,), missing, book.folder, is_far=lane.capabilities.remote)
         except ArtifactError as error:
             record = failure_record("other", type(error).__name__, str(error))
             return msgspec.structs.replace(outcome, kind="failure", body=msgspec.json.encode(record))
@@ -351,15 +351,18 @@ async def _patiently[T](work: Callable[[], Awaitable[T]], run: str) -> T:
             return answer
 
 
-def _missing(digest: str, folder: str) -> ArtifactMissing:
-    return ArtifactMissing(
-        hash=f"sha256:{digest}",
-        where=f"in {folder}" if folder else "in this store",
-        advice="Put it there with `await engine.artifacts.put(...)`; a sweep takes what no run uses.",
-    )
+def _missing(digest: str, folder: str, *, is_far: bool = False) -> ArtifactMissing:
+    if is_far:
+        advice = "Start workers with --store URL, naming the engine's store: else what their tasks make stays there."
+    else:
+        advice = "Put it there with `await engine.artifacts.put(...)`; a sweep takes what no run uses."
+    where = f"in {folder}" if folder else "in this store"
+    return ArtifactMissing(hash=f"sha256:{digest}", where=where, advice=advice)
 
 
-def _refuse_missing(bodies: Iterable[bytes], missing: Sequence[str], folder: str) -> None:
+def _refuse_missing(
+    bodies: Iterable[bytes], missing: Sequence[str], folder: str, *, is_far: bool = False
+) -> None:
     """Raise for what is truly a reference: JSON that merely has such a key is the user's own."""
     waiting: list[Any] = [msgspec.json.decode(body) for body in bodies]
     while waiting:
@@ -367,7 +370,7 @@ def _refuse_missing(bodies: Iterable[bytes], missing: Sequence[str], folder: str
         if isinstance(value, dict):
             found = named(value)
             if found is not None and found[0] in missing:
-                raise _missing(found[0], folder)
+                raise _missing(found[0], folder, is_far=is_far)
             waiting.extend(value.values())
         elif isinstance(value, list):
             waiting.extend(value)

@@ -102,7 +102,7 @@ class Attempts:
         try:
             outcome = await (lane.run(order) if MARK not in payload else around.artifacts.run(lane, order))
             if MARK in outcome.body:
-                outcome = await around.artifacts.settle(order, outcome)
+                outcome = await around.artifacts.settle(lane, order, outcome)
         except BaseException:
             for observer in around.observers:
                 observer.attempt_dropped(driver, order)

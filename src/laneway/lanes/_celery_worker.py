@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from socket import gethostname
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -48,6 +48,22 @@ class _Taken(msgspec.Struct, eq=False):
     released: bool = False
 
 
+class Keeper(Protocol):
+    """Runs orders of engines that share a store with this worker."""
+
+    async def open(self) -> None:
+        """Get ready on the worker's event loop."""
+        ...
+
+    async def run(self, lane: Lane, order: StepOrder) -> Outcome:
+        """`lane.run(order)`, with its artifacts."""
+        ...
+
+    async def close(self) -> None:
+        """Leave the store."""
+        ...
+
+
 class CeleryWorker:
     """Takes orders from queues and runs them on lanes of this machine, as an engine here would.
 
@@ -59,6 +75,7 @@ class CeleryWorker:
         lanes: by name what runs orders here.
         locate: gives the unit as it is found on this machine; raises LanewayError where it is not.
         choose: gives the name of the lane for a task; may block.
+        keeper: runs them with their artifacts; None where the worker has no store.
         grace: seconds that running orders may go on when the worker ends.
         ready: called once orders can come.
     """
@@ -73,6 +90,7 @@ class CeleryWorker:
         lanes: Mapping[str, Lane],
         locate: Callable[[Unit], Unit],
         choose: Callable[[TaskSpec, Unit], str],
+        keeper: Keeper | None = None,
         grace: float = 5.0,
         ready: Callable[[], None] = lambda: None,
     ) -> None:
@@ -83,6 +101,7 @@ class CeleryWorker:
         self._lanes = lanes
         self._locate = locate
         self._choose = choose
+        self._keeper = keeper
         self._grace = grace
         self._ready = ready
         # Celery asks a backend before it revokes; nothing is ever kept in this one.
@@ -98,6 +117,7 @@ class CeleryWorker:
         self._chosen: dict[tuple[str, str, bool], str] = {}
         self._outbox: Outbox | None = None
         self._ending = False
+        self._trouble: LanewayError | None = None
         self._define_task()
 
     # ---- life
@@ -107,6 +127,9 @@ class CeleryWorker:
 
         Returns:
             The exit status.
+
+        Raises:
+            LanewayError: the keeper's store cannot be opened.
         """
         from celery import signals  # noqa: PLC0415 - optional
 
@@ -114,6 +137,8 @@ class CeleryWorker:
         thread = threading.Thread(target=self._live, args=(begun,), name="laneway-worker-loop", daemon=True)
         thread.start()
         begun.wait()
+        if self._trouble is not None:
+            raise self._trouble
         self._outbox = Outbox(self._app, self.name, self._running)
         worker: Any = self._app.Worker(
             hostname=self.name,
@@ -148,14 +173,23 @@ class CeleryWorker:
     def _live(self, begun: threading.Event) -> None:
         async def life() -> None:
             self._loop = asyncio.get_running_loop()
+            if self._keeper is not None:
+                await self._keeper.open()
             for lane in self._lanes.values():
                 await lane.open()
             begun.set()
             await self._over.wait()
             for lane in self._lanes.values():
                 await lane.close(grace=0)
+            if self._keeper is not None:
+                await self._keeper.close()
 
-        asyncio.run(life())
+        try:
+            asyncio.run(life())
+        except LanewayError as error:
+            self._trouble = error
+        finally:
+            begun.set()
 
     def _call(self, function: Callable[..., object], *arguments: Any) -> None:
         if self._loop is not None:
@@ -271,7 +305,8 @@ class CeleryWorker:
         name = self._chosen.get(key)
         if name is None:
             name = self._chosen[key] = await loop.run_in_executor(None, self._choose, order.task, unit)
-        return await self._lanes[name].run(msgspec.structs.replace(order, unit=unit))
+        lane, order = self._lanes[name], msgspec.structs.replace(order, unit=unit)
+        return await (lane.run(order) if self._keeper is None else self._keeper.run(lane, order))
 
     async def _load(self, unit: Unit) -> None:
         """Have a unit's code loaded once before its first order: only then is it known where it can run."""
@@ -299,7 +334,7 @@ def _bounded(outcome: Outcome) -> Outcome:
         return outcome
     message = (
         f"the task gave back {size:,} bytes; the celery lane carries {MAX_BYTES:,}. "
-        "Put it into shared storage and return a reference instead"
+        "Put it into an artifact"
     )
     body = failure_body(failure_record("other", "PayloadTooLarge", message))
     return msgspec.structs.replace(outcome, kind="failure", body=body)
