@@ -101,8 +101,8 @@ def _warnings(times: TaskTimes, rounds: int, *, is_steady: bool) -> Iterator[str
         yield f"fewer than {FEWEST_ROUNDS} rounds: the ranges are those seen, not 95 % intervals"
     if is_busy(times.machine):
         yield (
-            "other programs used the machine (see the load): times are high, and what runs in several threads or "
-            "processes gets a larger share of it than inline; measure again when it is quiet"
+            "other programs used the machine (see the load): times are high, and speed-ups may be too small or too "
+            "large; measure again when it is quiet"
         )
     if not is_steady:
         yield "its result changes from call to call, inline too"
