@@ -10,7 +10,7 @@ from laneway._core.context import decode_object, encode_object
 from laneway._core.errors import PlanError, SettingInvalid
 from laneway._core.events import Event
 from laneway.authoring import Workflow
-from laneway.engine.artifacts import as_json
+from laneway.engine.artifact_references import as_json
 from laneway.engine.handle import RunHandle, stored_result
 from laneway.engine.refusals import RunUnknownCode
 from laneway.engine.results import RunResult

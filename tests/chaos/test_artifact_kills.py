@@ -15,7 +15,7 @@ import pytest
 from tests.chaos.campaign import serving
 
 from laneway._core.artifacts import named
-from laneway.engine.artifacts import digests_in
+from laneway.engine.artifact_references import digests_in
 from laneway.ports import Store
 from laneway.registry import store_from
 from laneway.stores._processes import here

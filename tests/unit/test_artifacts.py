@@ -14,7 +14,7 @@ import pytest
 from laneway import Artifact, artifact
 from laneway._core.artifacts import ArtifactDamaged, ArtifactMissing, ArtifactTooLarge, named
 from laneway.artifacts import Desk, plain, with_handles
-from laneway.engine.artifacts import digests_in
+from laneway.engine.artifact_references import digests_in
 
 DIGEST = "0123456789abcdef" * 4
 REFERENCE = {"$artifact": f"sha256:{DIGEST}", "size": 5, "media_type": "text/plain"}

@@ -3,14 +3,15 @@
 import asyncio
 import logging
 import os
-import re
 import shutil
 import stat
 import tempfile
+import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 from uuid import UUID, uuid4, uuid7
 from weakref import WeakValueDictionary
 
@@ -20,67 +21,26 @@ from laneway._core.artifacts import (
     MARK,
     ArtifactDamaged,
     ArtifactError,
-    ArtifactMissing,
     ArtifactTooLarge,
     named,
 )
-from laneway._core.errors import JsonInvalid, SettingInvalid, StoreUnavailable
+from laneway._core.errors import SettingInvalid, StoreUnavailable
 from laneway._core.failures import failure_record
-from laneway._core.jsonvalue import check
 from laneway._files import make_folder
-from laneway.artifacts import Artifact, Desk, plain
+from laneway.artifacts import Artifact, Desk
 from laneway.engine.artifact_cache import Cache
+from laneway.engine.artifact_ports import ArtifactBook
+from laneway.engine.artifact_references import digests_in, missing_error, refuse_missing
 from laneway.ports import Lane, Outcome, StepOrder
 
-__all__ = ["ArtifactBook", "Artifacts", "as_json", "digests_in"]
+__all__ = ["Artifacts"]
 
 log = logging.getLogger("laneway.engine")
 
-_REFERENCE = re.compile(rb'"\$artifact"\s*:\s*"sha256:([0-9a-f]{64})"')
 _CARRYING = frozenset({"value", "patch", "suspension"})
+_OLD_SECONDS = 60.0
 _STORE_PAUSE = 1.0
 """Seconds between two tries while the store cannot be written."""
-
-
-class ArtifactBook(Protocol):
-    """Where one store keeps artifacts. A run that uses one keeps it from being swept.
-
-    Digests are SHA-256 in hexadecimal. All may raise StoreUnavailable: nothing was changed; it is safe to try again.
-    """
-
-    folder: str
-    """Of a store whose artifacts are files: `objects` and `staging` are in it. Empty where bytes are elsewhere."""
-
-    def staging(self) -> str:
-        """A name in `folder/staging` for the files of this engine, which tells others whether it still lives."""
-        ...
-
-    async def keep(self, run: bytes, staged: Mapping[str, str], others: Sequence[str]) -> list[str]:
-        """Keep the files `staged` by digest and record that `run` uses them and `others`, in one transaction.
-
-        What was staged is durable and whole afterwards, however often it was there before; the file may be gone.
-
-        Returns:
-            Those of `others` that are not there; nothing is recorded about them.
-        """
-        ...
-
-    async def fetch(self, digest: str, target: str) -> bool:
-        """Write an artifact's bytes to the file `target`; False if it is not there."""
-        ...
-
-    async def listed(self, run: bytes | None) -> list[dict[str, Any]]:
-        """All artifacts, or a run's: `digest`, `size`, `created` and how many `runs` use it, oldest first."""
-        ...
-
-
-def digests_in(bodies: Iterable[bytes]) -> list[str]:
-    """The digests of all references in encoded JSON, each once. Text that looks like one has its quotes escaped."""
-    found: dict[str, None] = {}
-    for body in bodies:
-        if MARK in body:
-            found.update(dict.fromkeys(one.decode() for one in _REFERENCE.findall(body)))
-    return list(found)
 
 
 class Artifacts:
@@ -98,6 +58,8 @@ class Artifacts:
         self._folder = ""
         self._staging = ""
         self._cache: Cache | None = None
+        self._settling: Counter[str] = Counter()
+        """Workers whose outcomes are being kept."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def open(self, book: ArtifactBook | None) -> Artifacts:
@@ -168,7 +130,7 @@ class Artifacts:
         else:
             there = await asyncio.to_thread(os.path.exists, desk.place(digest))
         if not there:
-            raise _missing(digest, book.folder)
+            raise missing_error(digest, book.folder)
         return Artifact(desk, *found)
 
     async def read(self, reference: Mapping[str, Any] | Artifact) -> bytes:
@@ -197,10 +159,17 @@ class Artifacts:
 
     # ---- for the engine
 
-    def worker_setup(self, worker: str, made: bool) -> dict[str, Any] | None:
-        """What a worker needs to know; with `made` its folders are there, for it may not make them itself."""
+    def worker_setup(self, worker: str, made: bool, living: set[str]) -> dict[str, Any] | None:
+        """What a worker needs to know; with `made` its folders are there, for it may not make them itself.
+
+        What workers left that do not live any more is removed.
+        """
         if self._book is None:
             return None
+        with suppress(FileNotFoundError):  # nothing was staged yet
+            for one in os.scandir(self._staging):
+                if one.name not in ("engine", worker, *living, *self._settling) and _is_old(one):
+                    shutil.rmtree(one, ignore_errors=True)
         objects, staging = f"{self._folder}/objects", f"{self._staging}/{worker}"
         if made:
             for folder in (objects, staging):
@@ -223,7 +192,7 @@ class Artifacts:
             return  # there is no such run, as the store is about to say
         missing = await book.keep(user, {}, digests_in(given))
         if missing:
-            _refuse_missing(given, missing, book.folder)
+            refuse_missing(given, missing, book.folder)
 
     async def run(self, lane: Lane, order: StepOrder) -> Outcome:
         """`lane.run(order)`; meanwhile workers of this host can open what the order's payload refers to."""
@@ -260,14 +229,17 @@ class Artifacts:
             return await book.keep(run, staged, [one for one in digests if one not in staged])
 
         try:
+            self._settling[outcome.worker] += 1
             async with self._alone_with(digests):
                 missing = await _patiently(keep, order.run)
                 await self._cached(staged)
             if missing:
-                _refuse_missing((outcome.body,), missing, book.folder, is_far=lane.capabilities.remote)
+                refuse_missing((outcome.body,), missing, book.folder, is_far=lane.capabilities.remote)
         except ArtifactError as error:
             record = failure_record("other", type(error).__name__, str(error))
             return msgspec.structs.replace(outcome, kind="failure", body=msgspec.json.encode(record))
+        finally:
+            self._settling -= Counter((outcome.worker,))
         return outcome
 
     @asynccontextmanager
@@ -320,18 +292,12 @@ class Artifacts:
                 self._cache.add(digest, path)
 
 
-def as_json[T](value: T, root: str) -> T:
-    """`value` as JSON can hold it, with references in the place of artifacts.
-
-    Raises:
-        JsonInvalid: JSON cannot hold it.
-    """
+def _is_old(folder: os.DirEntry[str]) -> bool:
+    """Whether nothing was added to a folder for longer than an outcome takes from its worker to its run."""
     try:
-        check(value, root)
-    except JsonInvalid:
-        value = plain(value, here=False)
-        check(value, root)
-    return value
+        return folder.stat().st_mtime < time.time() - _OLD_SECONDS
+    except FileNotFoundError:
+        return False
 
 
 async def _patiently[T](work: Callable[[], Awaitable[T]], run: str) -> T:
@@ -349,28 +315,3 @@ async def _patiently[T](work: Callable[[], Awaitable[T]], run: str) -> T:
             if troubled:
                 log.warning("the store is back; run %s goes on", run)
             return answer
-
-
-def _missing(digest: str, folder: str, *, is_far: bool = False) -> ArtifactMissing:
-    if is_far:
-        advice = "Start workers with --store URL, naming the engine's store: else what their tasks make stays there."
-    else:
-        advice = "Put it there with `await engine.artifacts.put(...)`; a sweep takes what no run uses."
-    where = f"in {folder}" if folder else "in this store"
-    return ArtifactMissing(hash=f"sha256:{digest}", where=where, advice=advice)
-
-
-def _refuse_missing(
-    bodies: Iterable[bytes], missing: Sequence[str], folder: str, *, is_far: bool = False
-) -> None:
-    """Raise for what is truly a reference: JSON that merely has such a key is the user's own."""
-    waiting: list[Any] = [msgspec.json.decode(body) for body in bodies]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            found = named(value)
-            if found is not None and found[0] in missing:
-                raise _missing(found[0], folder, is_far=is_far)
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value)

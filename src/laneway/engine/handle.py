@@ -9,7 +9,7 @@ from laneway._core.errors import LanewayError
 from laneway._core.events import Event, EventRow
 from laneway._core.records import ENDED
 from laneway._core.transitions import final_context, restored
-from laneway.engine.artifacts import as_json
+from laneway.engine.artifact_references import as_json
 from laneway.engine.dispatch import Driver
 from laneway.engine.results import RunResult, result_of
 from laneway.engine.runs import Runnable, Runs

@@ -74,8 +74,8 @@ class Fleet:
         self.threads = threads
         self.environment = dict(os.environ)
         """What packages may see of it is decided by their policy."""
-        self.workshop: Callable[[str, bool], dict[str, Any] | None] = _no_workshop
-        """Where the worker of that name makes and reads artifacts; it exists already if the worker may not make it."""
+        self.workshop: Callable[[str, bool, set[str]], dict[str, Any] | None] = _no_workshop
+        """Where the worker of that name makes and reads artifacts; made if the worker may not do so; who else lives."""
         self.broker = ""
         """Where the celery lane sends its orders; empty for nowhere."""
         self.broker_patience = 30.0
@@ -337,7 +337,7 @@ class Fleet:
         self._pools.clear()
 
 
-def _no_workshop(worker: str, made: bool) -> None:
+def _no_workshop(worker: str, made: bool, living: set[str]) -> None:
     """Without an engine there is nowhere to keep artifacts."""
 
 

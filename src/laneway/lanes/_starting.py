@@ -24,13 +24,14 @@ def start_worker(pool: Pool, *, exclusive: bool) -> Worker:
     guarded = unit.kind == "package" or bool(unit.policy)
     shell = "process" if pool.place == "process" or fleet.refusal_of(unit) else "interpreter"
     inline = fleet.placement == "inline" and shell == "interpreter"
+    living = {worker.name for one in fleet._pools.values() for worker in one.workers}
     setup = {
         "shell": shell,
         "name": name,
         "inline": inline,
         "home": LANEWAY_PARENT,
         "guarded": guarded,
-        "artifacts": fleet.workshop(name, guarded and shell == "process"),
+        "artifacts": fleet.workshop(name, guarded and shell == "process", living),
         "place": pool.place,
         "threads": fleet.threads,
         "unit": {

@@ -12,7 +12,7 @@ __all__ = ["artifacts_of"]
 
 
 def artifacts_of(store: Store) -> Any:
-    """The book that belongs to a store, as `laneway.engine.artifacts.ArtifactBook` describes it; None without one.
+    """The book that belongs to a store, as `laneway.engine.artifact_ports.ArtifactBook` describes it; None without one.
 
     A store of somebody else's gives its own by a method `artifact_book`.
     """
