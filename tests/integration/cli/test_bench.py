@@ -6,14 +6,20 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from lane_results import lane, times
 from package_folders import make_folder
 from tests.integration.cli.conftest import Laneway, environment
 
+from laneway._core.model import TaskSpec
 from laneway.bench.workloads import WORKLOADS
+from laneway.compat.measured import MeasuredTimes, build_label
+from laneway.ports import Unit
 
 BENCH = """
 import os, time
@@ -49,6 +55,7 @@ unlike = Workflow("unlike", [where])
 stuck = Workflow("stuck", [words, endless])
 """
 
+KEPT = "cache/laneway/compat/lanes"
 QUICK = ("--rounds", "2", "--calls", "4")
 
 
@@ -109,29 +116,48 @@ def test_nothing_to_measure_makes_the_exit_status_one_and_says_what_to_give(benc
     assert "words: it needs 'text', which nothing gives. Give it: -c text=VALUE" in done.stdout
 
 
-def test_a_kept_result_is_the_reason_of_the_lane_and_is_in_the_adoption_report(
-    bench: Laneway, laneway: Laneway, folder: Path
-) -> None:
-    done = bench("lanes", "bench.py:flow", "-c", "text=a bb", "--save", *QUICK)
+def test_a_kept_result_is_the_reason_of_the_lane(bench: Laneway, laneway: Laneway, folder: Path) -> None:
+    done = bench("lanes", "bench.py:flow", "-c", "text=a bb", "--task", "longest", "--save", *QUICK)
     assert done.returncode == 0, done.stderr
     assert 'Kept: lane="auto"' in done.stderr
-    cache = {"XDG_CACHE_HOME": str(folder / "cache")}
-    listed = json.loads(laneway("tasks", "bench.py:flow", "--json", **cache).stdout)
-    chosen = {one["id"]: (one["lane"], one["reason"]) for one in listed["tasks"]}
-    assert chosen["longest"][0] == "thread"
-    assert "that handing it over to the interpreter lane costs" in chosen["longest"][1]
-    assert json.loads(laneway("tasks", "bench.py:flow", "--json").stdout) != listed
-    kept = json.loads(bench("saved", "--json").stdout)
-    assert {one["task"] for one in kept} == {"words", "longest"}
-    assert "longest" in bench("saved").stdout
+    (kept,) = MeasuredTimes(folder / KEPT).all()
+    assert (kept.task, kept.calls, kept.rounds) == ("longest", 4, 2)
+    listed = laneway("tasks", "bench.py:flow", "--json", XDG_CACHE_HOME=str(folder / "cache"))
+    (chosen,) = [one for one in json.loads(listed.stdout)["tasks"] if one["id"] == "longest"]
+    assert chosen["lane"] == "thread"
+    assert "that handing it over to the interpreter lane costs" in chosen["reason"]
+
+
+def keep(folder: Path) -> None:
+    """A kept result for the task `longest` in `bench.py`."""
+    source = folder / "bench.py"
+    found = msgspec.structs.replace(
+        times(lane("interpreter", 0.5)),
+        task="longest",
+        place=str(source),
+        content=f"longest {sha256(source.read_bytes()).hexdigest()}",
+        python=build_label(),
+    )
+    spec = TaskSpec("longest", "bench:longest", file=str(source))
+    MeasuredTimes(folder / KEPT).keep(spec, Unit("script:bench.py", "script", "bench.py"), found)
+
+
+def test_kept_results_are_listed_and_forgotten(bench: Laneway, folder: Path) -> None:
+    keep(folder)
+    assert [one["task"] for one in json.loads(bench("saved", "--json").stdout)] == ["longest"]
+    assert "2.00 x" in bench("saved").stdout
+    assert "forgot 1 result" in bench("saved", "--clear").stdout
+    assert "nothing is kept" in bench("saved").stdout
+
+
+def test_the_adoption_report_has_what_was_kept(bench: Laneway, laneway: Laneway, folder: Path) -> None:
+    keep(folder)
     (folder / "requirements.txt").write_text("", encoding="utf-8")
-    report = laneway("compat", "requirements.txt", "--offline", "--report", **cache)
+    command = ("compat", "requirements.txt", "--offline", "--report")
+    report = laneway(*command, XDG_CACHE_HOME=str(folder / "cache"))
     assert report.returncode == 0, report.stderr
-    assert "| longest | bench.py |" in report.stdout.replace(f"{folder}/", "")
+    assert "| longest | m | 100 ms | 2.00 x (-50 %) |" in report.stdout
     assert "- [x] Measure it on every lane" in report.stdout
-    assert "forgot 2 results" in bench("saved", "--clear").stdout
-    report = laneway("compat", "requirements.txt", "--offline", "--report", **cache)
-    assert "Not measured. `laneway bench lanes TARGET --save`" in report.stdout
 
 
 def test_a_package_is_measured_under_its_policy_inline_too(bench: Laneway, folder: Path) -> None:
