@@ -103,7 +103,7 @@ class Tracing:
         inside = trace.set_span_in_context(tracer.start_span("run"))
         begun, used = time.perf_counter(), time.process_time()
         for number in range(spans):
-            about = {"lane": "loop", "worker": "", "attempt": number}
+            about: dict[str, str | int] = {"lane": "loop", "worker": "", "attempt": number}
             tracer.start_span("attempt", inside, attributes=about).end()
         took = time.perf_counter() - begun, time.process_time() - used
         self.counted()

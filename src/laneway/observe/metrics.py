@@ -107,7 +107,9 @@ class EngineMetrics(Observer, Collector):
         commits.total += seconds
         size = len(steps) + len(events)
         self._sizes[size] = self._sizes.get(size, 0) + 1
-        if size == 2 and len(steps) == 1:  # nearly always: written for speed
+        # Nearly always one step, one event of it, and perhaps the run's end: written for speed.
+        is_one = len(steps) == 1 and size > 1 and events[0].task == steps[0].task
+        if is_one and (size == 2 or (size == 3 and events[1].task is None)):
             happened = self._happened
             event, row = events[0], steps[0]
             lane = row.lane or "none"
@@ -119,6 +121,9 @@ class EngineMetrics(Observer, Collector):
             self._lag.total += lag if lag > 0.0 else 0.0
             key = (event.kind, lane, attempted)
             happened[key] = happened.get(key, 0) + 1
+            if size == 3:
+                key = (events[1].kind, "none", False)
+                happened[key] = happened.get(key, 0) + 1
         else:
             self._several(steps, events)
         if end is not None:
