@@ -112,6 +112,7 @@ class Engine(Controls):
         self._max_runs = max_runs
         self._kept_for = settings.retention if retention is None else retention_from("retention", retention)
         self._retention: Retention | None = None
+        self._context_bytes = settings.context_bytes
         self.fleet = fleet_from(settings, workers=workers, interpreters=interpreters, broker=broker)
         self.artifacts = Artifacts(settings.artifact_bytes)
         self.fleet.workshop = self.artifacts.worker_setup
@@ -222,6 +223,7 @@ class Engine(Controls):
         Raises:
             WorkflowInvalid: all mistakes of the workflow, before anything runs.
             JsonInvalid: the context holds what JSON cannot.
+            ContextTooLarge: it has more than LANEWAY_CONTEXT_LIMIT allows.
             RunFailed: see `check`.
         """
         handle = await self.start(
@@ -248,7 +250,7 @@ class Engine(Controls):
             Backpressure: `wait` is False and there is no room: the engine holds `max_runs` runs, or a limit is reached.
         """
         runs, around = self._open()
-        encoded = encoded_context(context)
+        encoded = encoded_context(context, limit=self._context_bytes if parent is None else None)
         if key == "":
             raise SettingInvalid(
                 setting="key", value=key, reason="a key is a text that is not empty", advice="Use str(key)."

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from laneway._core.context import decode_object, encode_object
-from laneway._core.errors import PlanError, SettingInvalid
+from laneway._core.errors import ContextError, PlanError, SettingInvalid
 from laneway._core.events import Event
 from laneway.authoring import Workflow
 from laneway.engine.artifact_references import as_json
@@ -20,7 +20,18 @@ from laneway.engine.target import Target
 from laneway.observation import Observation
 from laneway.settings import past_moment
 
-__all__ = ["Controls", "encoded_context"]
+__all__ = ["ContextTooLarge", "Controls", "encoded_context"]
+
+
+class ContextTooLarge(ContextError):
+    """An initial context is larger than runs are allowed to carry."""
+
+    code = "LW-CTX-010"
+    template = (
+        "the context has {megabytes} MB as JSON, the limit is {limit} MB; the largest key is {key!r} with "
+        "{largest} MB. Every step would read it again: keep large data as an artifact (`laneway.artifact`) or in a "
+        "file, and pass the reference. LANEWAY_CONTEXT_LIMIT allows more."
+    )
 
 
 class Controls(ABC):
@@ -251,14 +262,25 @@ class Controls(ABC):
             ) from error
 
 
-def encoded_context(context: Mapping[str, Any] | None) -> bytes:
+def encoded_context(context: Mapping[str, Any] | None, *, limit: int | None = None) -> bytes:
     """A context as JSON.
+
+    Args:
+        context: keys and values.
+        limit: bytes that it may have at most.
 
     Raises:
         JsonInvalid: it holds what JSON cannot, with the path.
+        ContextTooLarge: it has more than `limit` bytes.
     """
     if context is None:
         return b"{}"
     if not isinstance(context, Mapping):
         raise TypeError(f"a context is a mapping from keys to JSON values, not {type(context).__name__}")
-    return encode_object(as_json(dict(context), "context"))
+    encoded = encode_object(as_json(dict(context), "context"))
+    if limit is not None and len(encoded) > limit:
+        sizes = {key: len(raw) for key, raw in decode_object(encoded).items()}
+        key = max(sizes, key=lambda name: sizes[name])
+        megabytes, largest = f"{len(encoded) / 1e6:.1f}", f"{sizes[key] / 1e6:.1f}"
+        raise ContextTooLarge(megabytes=megabytes, limit=limit // 1_000_000, key=key, largest=largest)
+    return encoded

@@ -1,5 +1,6 @@
 """Finds lanes and stores by entry point: the built-in ones come the same way as anybody's."""
 
+import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
@@ -72,12 +73,13 @@ def store_from(url: str, *, durability: str) -> Store:
     if not separator or name not in known:
         names = ["memory", "sqlite", "postgresql", *known]
         near = get_close_matches(scheme, names, 1)
-        advice = (
-            f"Did you mean {near[0]}://?"
-            if near
-            else "Use memory://, sqlite:///FILE or postgresql://HOST/DATABASE."
-        )
-        raise SettingInvalid(setting="store", value=url, reason="it names no store", advice=advice)
+        advice = "Use memory://, sqlite:///FILE or postgresql://HOST/DATABASE."
+        if near:
+            advice = f"Did you mean {near[0]}://?"
+        elif not separator and url.endswith((".db", ".sqlite", ".sqlite3")):
+            advice = f"Did you mean sqlite:///{url}?"
+        shown = re.sub(r":[^:/@]*@", ":***@", url)
+        raise SettingInvalid(setting="store", value=shown, reason="it names no store", advice=advice)
     try:
         factory: Any = known[name].load()
     except ImportError as error:

@@ -46,6 +46,11 @@ SETTINGS = (
     Setting("LANEWAY_WORKERS", "", "Workers per package on isolated lanes; default: one per core."),
     Setting("LANEWAY_GRACE", "5", "Seconds running steps may go on when the program ends."),
     Setting(
+        "LANEWAY_CONTEXT_LIMIT",
+        "32",
+        "Megabytes that the initial context of a run may have as JSON; larger data belongs into artifacts.",
+    ),
+    Setting(
         "LANEWAY_RETENTION",
         "",
         "Age at which engines delete finished runs by themselves, such as 30d; without it they are kept.",
@@ -90,6 +95,7 @@ class Settings(NamedTuple):
     interpreters: bool = True
     workers: int | None = None
     grace: float = 5.0
+    context_bytes: int = 32_000_000
     retention: float | None = None
     log: str = "warning"
     log_lines: LogLines = "console"
@@ -117,6 +123,7 @@ def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
         interpreters=_switch("LANEWAY_INTERPRETERS", raw["LANEWAY_INTERPRETERS"]),
         workers=_workers(raw["LANEWAY_WORKERS"]),
         grace=_seconds("LANEWAY_GRACE", raw["LANEWAY_GRACE"]),
+        context_bytes=_megabytes("LANEWAY_CONTEXT_LIMIT", raw["LANEWAY_CONTEXT_LIMIT"]),
         retention=retention_from("LANEWAY_RETENTION", raw["LANEWAY_RETENTION"]),
         log=_level(raw["LANEWAY_LOG"]),
         log_lines="json" if _one_of("LANEWAY_LOG_FORMAT", raw, "console", "json") == "json" else "console",
@@ -215,6 +222,15 @@ def _mebibytes(setting: str, value: str) -> int | None:
         return int(size * (1 << 20))
     raise SettingInvalid(
         setting=setting, value=value, reason="it is a number of MiB", advice="Use more than 0, or off."
+    )
+
+
+def _megabytes(setting: str, value: str) -> int:
+    cleaned = value.strip()
+    if cleaned.isdecimal() and cleaned.isascii() and int(cleaned) > 0:
+        return int(cleaned) * 1_000_000
+    raise SettingInvalid(
+        setting=setting, value=value, reason="it is a number of megabytes", advice="Use 1 or more."
     )
 
 
