@@ -39,6 +39,7 @@ async def licensed(numbers: int) -> int:
     global inside, most
     inside += 1
     most = max(most, inside)
+    await until(lambda: most == 2)  # the first one stays until another is inside
     await asyncio.sleep(0.005)
     inside -= 1
     return numbers
