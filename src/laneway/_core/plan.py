@@ -94,6 +94,8 @@ def check_context(plan: Plan, context: Collection[str]) -> None:
         WorkflowInvalid: names every parameter that nothing provides.
     """
     problems: list[str] = []
+    if not any(plan.bindings) and not any(plan.source):  # nothing is asked for by name
+        return
     for index, spec in enumerate(plan.tasks):
         wanted = [*plan.bindings[index], *([source] if (source := plan.source[index]) else [])]
         for binding in wanted:

@@ -135,25 +135,20 @@ def settle(state: RunState, index: int, status: str) -> tuple[list[int], list[in
     plan = state.plan
     ready: list[int] = []
     skipped: list[int] = []
-    if status == "succeeded" and not plan.feeds[index]:
-        state.status[index] = status
-        state.left -= 1
-        return ready, skipped
-    over = [(index, status)]
+    ends, waiting = state.status, state.waiting
+    ends[index] = status
+    over = [index]
     while over:
-        done, end = over.pop()
-        state.status[done] = end
         state.left -= 1
-        for after in plan.feeds[done]:
-            state.waiting[after] -= 1
-            if state.waiting[after] == 0 and state.status[after] == "pending":
-                needs = plan.needs[after]
-                ends = [end] if len(needs) == 1 else [state.status[one] for one in needs]
-                if runs(plan.tasks[after].when, ends):
+        for after in plan.feeds[over.pop()]:
+            waiting[after] -= 1
+            if waiting[after] == 0 and ends[after] == "pending":
+                if runs(plan.tasks[after].when, [ends[one] for one in plan.needs[after]]):
                     ready.append(after)
                 else:
                     skipped.append(after)
-                    over.append((after, "skipped"))
+                    ends[after] = "skipped"
+                    over.append(after)
     return ready, skipped
 
 

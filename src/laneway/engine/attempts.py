@@ -72,7 +72,7 @@ class Attempts:
         return self._lanes[index].name
 
     async def outcome(self, driver: LiveRun, index: int, item: int, value: bytes | None) -> Outcome:
-        """Run one attempt of a step of the driver's run to its end."""
+        """Run one attempt of a step of the driver's run to its end. Its metadata was asked for before."""
         state = self._state
         plan = state.plan
         spec = plan.tasks[index]
@@ -91,7 +91,7 @@ class Attempts:
             None if item == NO_ITEM else item,
             1 if before is None else before.attempt + 1,
             plan.workflow.name,
-            self.metadata(index)[1],
+            self._about[index][1],
         )
         around = self._around
         for attempt_started in around.on_attempt:

@@ -222,7 +222,7 @@ class Driver:
     def _go_on(self, ready: Sequence[int]) -> None:
         """Open the tasks that became ready. What ends right there (an empty list) is written by itself."""
         change: Change | None = None
-        opening = list(ready)
+        opening = [*ready]
         while opening:
             index = opening.pop(0)
             if self.plan.tasks[index].each is None:
@@ -237,7 +237,7 @@ class Driver:
                 self._feed(index, mapped)
         if change is not None and change.steps:
             self._write(change)
-        if self._ready:
+        if self._ready and not self._pumping:
             self._pump()
 
     def _feed(self, index: int, mapped: MapState) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from time import perf_counter
 from typing import Protocol
 
@@ -67,32 +68,52 @@ class Ledger:
     def _store(
         self, driver: Writing, transition: Transition, ready: Sequence[int], troubled: bool = False
     ) -> None:
-        on_commit = self._around.on_commit
-        handed = perf_counter() if on_commit else 0.0
+        handed = perf_counter() if self._around.on_commit else 0.0
+        self._around.store.commit(
+            transition, partial(self._answered, driver, transition, ready, handed, troubled)
+        )
 
-        def answered(error: BaseException | None) -> None:
-            if error is None:
-                for committed in on_commit:
-                    committed(driver, transition, perf_counter() - handed)
-            if self.is_abandoned:
-                return
-            if error is None:
-                if troubled:
-                    log.warning("the store is back; run %s goes on", self._run)
-                self.under_way -= 1
-                if self._around.listeners:
-                    self._around.tell(transition.events)
-                driver.durable(transition, ready)
-            elif isinstance(error, StoreUnavailable):
-                if not troubled:
-                    log.error("run %s waits for the store: %s", self._run, error)
-                asyncio.get_running_loop().call_later(_STORE_PAUSE, self._again, driver, transition, ready)
-            else:
-                if not isinstance(error, StoreError):
-                    log.error("run %s cannot be recorded: %s", self._run, error)
-                driver.abandon(error)
+    def _answered(
+        self,
+        driver: Writing,
+        transition: Transition,
+        ready: Sequence[int],
+        handed: float,
+        troubled: bool,
+        error: BaseException | None,
+    ) -> None:
+        if error is not None:
+            if not self.is_abandoned:
+                self._refused(driver, transition, ready, troubled, error)
+            return
+        around = self._around
+        for committed in around.on_commit:
+            committed(driver, transition, perf_counter() - handed if handed else 0.0)
+        if self.is_abandoned:
+            return
+        if troubled:
+            log.warning("the store is back; run %s goes on", self._run)
+        self.under_way -= 1
+        if around.listeners:
+            around.tell(transition.events)
+        driver.durable(transition, ready)
 
-        self._around.store.commit(transition, answered)
+    def _refused(
+        self,
+        driver: Writing,
+        transition: Transition,
+        ready: Sequence[int],
+        troubled: bool,
+        error: BaseException,
+    ) -> None:
+        if isinstance(error, StoreUnavailable):
+            if not troubled:
+                log.error("run %s waits for the store: %s", self._run, error)
+            asyncio.get_running_loop().call_later(_STORE_PAUSE, self._again, driver, transition, ready)
+            return
+        if not isinstance(error, StoreError):
+            log.error("run %s cannot be recorded: %s", self._run, error)
+        driver.abandon(error)
 
     def _again(self, driver: Writing, transition: Transition, ready: Sequence[int]) -> None:
         if not self.is_abandoned:

@@ -7,7 +7,7 @@ import msgspec
 
 from laneway._core.errors import KeyReused
 from laneway._core.events import Event
-from laneway._core.records import NO_ITEM, RunRecord, Signal, StepRow, Submission
+from laneway._core.records import NO_ITEM, RunRecord, Signal, StepRow, Submission, made
 
 __all__ = [
     "event_of",
@@ -45,10 +45,11 @@ def like_pattern(text: str) -> str:
 
 def new_record(one: Submission, engine: str) -> RunRecord:
     """The record of a run that was just admitted."""
-    return RunRecord(
-        one.run, one.workflow, one.version, one.reference, "running", one.key, engine, one.context, None, None,
-        one.created, None, one.fingerprints, True, one.priority, one.deadline, None, one.parent, one.origin, one.tags,
-    )  # fmt: skip
+    run, workflow, version, reference, context, key, created, fingerprints, *_ = one
+    return made(RunRecord, (
+        run, workflow, version, reference, "running", key, engine, context, None, None,
+        created, None, fingerprints, True, one.priority, one.deadline, None, one.parent, one.origin, one.tags,
+    ))  # fmt: skip
 
 
 def refused_key(record: RunRecord, submission: Submission) -> KeyReused:

@@ -33,9 +33,16 @@ def admit(
     if not submissions:
         return []
     answers: list[tuple[asyncio.Future[RunRecord], Any]] = []
+    plain: list[tuple[Any, ...]] = []
     inserts: list[tuple[Any, ...]] = []
     events: list[tuple[Any, ...]] = []
     for one, future in submissions:
+        if one.key is None and one[8:] == _PLAIN:  # as most are: what they do not have need not be bound
+            run, workflow, version, reference, context, _, created, fingerprints = one[:8]
+            plain.append((run, workflow, version, reference, engine, context, created, fingerprints))
+            events.append((run, "run_submitted", None, NO_ITEM, created, None))
+            answers.append((future, new_record(one, engine)))
+            continue
         known = None if one.key is None else _known(connection, sql, one)
         if known is not None:
             answers.append((future, known))
@@ -51,9 +58,15 @@ def admit(
             )
         if one.steps:
             connection.executemany(sql["step_write"], [row._replace(run=one.run) for row in one.steps])
-    connection.executemany(sql["run_insert"], inserts)
+    connection.executemany(sql["run_insert_plain"], plain)
+    if inserts:
+        connection.executemany(sql["run_insert"], inserts)
     connection.executemany(sql["event_write"], events)
     return answers
+
+
+_PLAIN = Submission(b"", "", "", "", b"", None, 0.0, b"")[8:]
+"""The rest of a submission that has no more than it must have."""
 
 
 def _columns(one: Submission, engine: str) -> tuple[Any, ...]:

@@ -28,6 +28,10 @@ insert into run (id, workflow, version, reference, status, key, engine, context,
     priority, deadline, parent, parent_task, parent_item, origin, tags)
 values (?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
+-- name: run_insert_plain
+insert into run (id, workflow, version, reference, status, engine, context, created, fingerprints)
+values (?, ?, ?, ?, 'running', ?, ?, ?, ?);
+
 -- name: tag_insert
 insert into tag (name, value, run) values (?, ?, ?);
 
