@@ -214,7 +214,8 @@ class Desk:
     def opened(self, one: Artifact, staged: str = "") -> BinaryIO:
         """A file with its content, checked."""
         digest = one.digest
-        for path in (staged, f"{self.staging}/{digest}", self.place(digest)):
+        handed_over = f"{self.staging}/{digest}" if self.staging else ""
+        for path in (staged, handed_over, self.place(digest) if self.objects else ""):
             if not path:
                 continue
             try:
@@ -228,11 +229,9 @@ class Desk:
                 file.close()
                 raise
             return file
-        raise ArtifactMissing(
-            hash=one.hash,
-            where=f"no file {self.place(digest)}",
-            advice="Keep the folder of artifacts together with its database.",
-        )
+        where = f"no file {self.place(digest)}" if self.objects else "nothing is kept outside of runs"
+        advice = "Keep the folder of artifacts together with its database, and give `laneway worker` the engine's store"
+        raise ArtifactMissing(hash=one.hash, where=where, advice=advice)
 
     def check(self, digest: str, file: BinaryIO, path: str) -> None:
         """Return if the file's content has that digest; it is left at its beginning.
@@ -335,14 +334,22 @@ def _desk_here() -> Desk:
         if _own is None:
             setup, guard = _attempt.workshop or (None, None)
             if setup is None:
-                _own = _loose_desk()
+                _own = _LooseDesk()
             else:
                 _own = Desk(setup["objects"], setup["staging"], setup["limit"], guard)
         return _own
 
 
-def _loose_desk() -> Desk:
-    # Programs and workers with a store never come here.
-    folder = import_module("tempfile").mkdtemp(prefix="laneway-artifacts-")
-    import_module("atexit").register(import_module("shutil").rmtree, folder, ignore_errors=True)
-    return Desk(f"{folder}/objects", f"{folder}/staging")
+class _LooseDesk(Desk):
+    """Outside of runs: a folder for what is made, as soon as something is, and until the program ends."""
+
+    def __init__(self) -> None:
+        super().__init__("", "")
+
+    def make(self, data: Any, media_type: str) -> Artifact:
+        with self._lock:
+            if not self.staging:
+                self.staging = import_module("tempfile").mkdtemp(prefix="laneway-artifacts-")
+                forget = import_module("shutil").rmtree
+                import_module("atexit").register(forget, self.staging, ignore_errors=True)
+        return super().make(data, media_type)

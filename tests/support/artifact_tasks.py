@@ -1,5 +1,6 @@
 """Tasks that make, pass on and read artifacts, on whichever lane."""
 
+import mmap
 import threading
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,11 @@ def _read(make: dict[str, Any]) -> dict[str, Any]:
     by_path = big.path.read_bytes()
     with open(big, "rb") as file:
         by_name = file.read()
+    with big.open() as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        mapped = view[:3].decode()
     return {
         "head": head,
+        "mapped": mapped,
         "size": big.size,
         "media_type": big.media_type,
         "same": big.read() == by_path == by_name,

@@ -94,6 +94,17 @@ class LaneConformance:
         found = await self._value(lane, "echo", data=data)
         assert [(type(one), one) for one in found] == [(type(one), one) for one in data]
 
+    async def test_references_to_artifacts_pass_through_unchanged(self, lane: Lane) -> None:
+        one = {"$artifact": f"sha256:{'0123456789abcdef' * 4}", "size": 5, "media_type": "text/plain"}
+        data = [one, {"deep": [one], "alike": {**one, "more": 1}}]
+        assert await self._value(lane, "echo", data=data) == data
+        assert await self._value(
+            lane, "nested_change", deep={"list": [0, {"x": one}]}, gone=one, one=1, same=one
+        ) == {
+            "set": {"deep": {"list": [0, {"x": "changed"}]}, "one": True},
+            "removed": ["gone"],
+        }
+
     async def test_default_is_used_when_nothing_is_provided(self, lane: Lane) -> None:
         assert await self._value(lane, "defaulted") == "default"
         assert await self._value(lane, "defaulted", data=0) == 0

@@ -77,7 +77,7 @@ async def test_every_lane_makes_and_reads_artifacts(store: str) -> None:
             more = reference(mark.encode() * 200_000 + b"!")
             assert result.context["make"] == {"big": big, "all": [reference(b"a"), reference(b"b")]}
             assert result.context["read"] == {
-                "head": mark * 3, "size": 200_000, "media_type": "image/png", "same": True, "letters": ["a", "b"],
+                "head": mark * 3, "mapped": mark * 3, "size": 200_000, "media_type": "image/png", "same": True, "letters": ["a", "b"],
                 "again": big, "more": more,
             }  # fmt: skip
             assert {one.lane for one in result.steps} == {lane}
