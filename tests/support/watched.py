@@ -5,7 +5,7 @@ import time
 import warnings
 from typing import Any
 
-from laneway import Workflow, aio, task, trace_context, wait_for_signal
+from laneway import Workflow, aio, cancelled, task, trace_context, wait_for_signal
 
 log = logging.getLogger("shop.orders")
 
@@ -144,6 +144,18 @@ def sleeps(seconds: float) -> float:
 def takes(seconds: float) -> float:
     time.sleep(seconds)
     return seconds
+
+
+@task(lane="thread")
+def busy_in_a_thread() -> None:
+    while not cancelled():
+        time.sleep(0.01)
+
+
+@task(lane="interpreter")
+def busy_in_an_interpreter() -> None:
+    while not cancelled():
+        time.sleep(0.01)
 
 
 @task(lane="interpreter")

@@ -130,7 +130,9 @@ def _engine(state: dict[str, Any], most: int) -> Tree:
         tree.add(Text("no runs", style="bright_black"))
     _lanes(tree, state["lanes"])
     for name, pool in state.get("pools", {}).items():
-        figures = ", ".join(f"{key} {value:g}" for key, value in pool.items())
+        figures = f"{pool['used']:g} of {pool['capacity']:g} used, {pool['waiting']:g} waiting"
+        if pool["waiting"]:
+            figures += f", the first for {screen.seconds(pool['longest_wait_seconds'])}"
         tree.add(Text(f"pool {screen.without_controls(name)}: {figures}", style="bright_black"))
     return tree
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,12 +13,12 @@ from typing import Any
 import pytest
 import watched
 
-from laneway import Engine, Workflow, aio
+from laneway import Engine, Pool, Workflow, aio
 from laneway.observation import store_name
 from laneway.observe import ps
 from laneway.registry import store_from
 
-SLOW = Workflow("slow", [watched.waits_for_ever, watched.sleeps, watched.takes])
+SLOW = Workflow("slow", [watched.waits_for_ever, watched.busy_in_a_thread, watched.busy_in_an_interpreter])
 
 
 async def ask(path: Path, question: dict[str, Any]) -> dict[str, Any]:
@@ -42,10 +43,10 @@ async def test_a_running_engine_tells_runs_steps_lanes_workers_and_metadata(runt
     async with Engine(url, workers=1, grace=0) as engine:
 
         async def order() -> Any:
-            return await engine.start(SLOW, {"seconds": 0.5})
+            return await engine.start(SLOW, {})
 
         handle = await aio.create_task(order(), metadata={"correlation_id": "order-42"})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             await running(engine, handle.id, 3)
         (path,) = ps.sockets(runtime)
         state = await ask(path, {"ask": "state"})
@@ -55,15 +56,15 @@ async def test_a_running_engine_tells_runs_steps_lanes_workers_and_metadata(runt
         steps = {step["task"]: step for step in run["running"]}
         assert {task: step["lane"] for task, step in steps.items()} == {
             "waits_for_ever": "loop",
-            "sleeps": "thread",
-            "takes": "interpreter",
+            "busy_in_a_thread": "thread",
+            "busy_in_an_interpreter": "interpreter",
         }
-        assert steps["takes"]["worker"].startswith("interpreter-")
-        assert steps["takes"]["pid"] != os.getpid()
-        assert steps["sleeps"]["worker"].startswith("laneway-thread-")
+        assert steps["busy_in_an_interpreter"]["worker"].startswith("interpreter-")
+        assert steps["busy_in_an_interpreter"]["pid"] != os.getpid()
+        assert steps["busy_in_a_thread"]["worker"].startswith("laneway-thread-")
         assert all(step["state"] == "running" and step["age"] >= 0 for step in steps.values())
-        assert steps["takes"]["metadata"] == {
-            "operation_name": "takes",
+        assert steps["busy_in_an_interpreter"]["metadata"] == {
+            "operation_name": "busy_in_an_interpreter",
             "correlation_id": "order-42",
             "priority_hint": 0,
         }
@@ -95,6 +96,46 @@ async def test_the_command_shows_it_from_another_process_and_cancels(
         stopped = await asyncio.to_thread(cli, "ps", "--cancel", handle.id[:23])
         assert stopped.stdout == f"run {handle.id}: cancelled\n"
         assert (await handle.result(check=False)).status == "cancelled"
+
+
+async def test_watching_shows_what_changes_until_it_is_interrupted(runtime: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "laneway", "ps", "--watch", "--every", "0.1", "--json"]
+    watching = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert watching.stdout is not None
+    text, decoder = "", json.JSONDecoder()
+
+    async def shown() -> list[Any]:
+        """The next of what it shows."""
+        nonlocal text
+        while True:
+            try:
+                found, end = decoder.raw_decode(text.lstrip())
+            except json.JSONDecodeError:
+                assert watching.stdout is not None
+                text += (await watching.stdout.read(65536)).decode()
+                continue
+            text = text.lstrip()[end:]
+            assert isinstance(found, list)
+            return found
+
+    async with asyncio.timeout(40):
+        assert await shown() == []
+        pool = Pool("printer", slots=1)
+        async with Engine("memory://", grace=0, pools=[pool]) as engine:
+            handle = await engine.start(Workflow("waits", [watched.waits_for_ever]), {})
+            while not (states := await shown()) or not states[0]["runs"]:
+                pass
+            assert states[0]["runs"][0]["id"] == handle.id
+            assert states[0]["pools"]["printer"]["capacity"] == 1
+            plain = await asyncio.to_thread(cli, "ps")
+            assert "pool printer: 0 of 1 used, 0 waiting" in plain.stdout
+            await handle.cancel()
+            while (await shown())[0]["runs"]:
+                pass
+        while await shown():
+            pass
+        watching.send_signal(signal.SIGINT)
+        assert await watching.wait() == 0
 
 
 async def test_the_socket_is_the_users_own(runtime: Path) -> None:
