@@ -31,6 +31,7 @@ class Setting(NamedTuple):
     variable: str
     default: str
     help: str
+    is_secret: bool = False
 
 
 SETTINGS = (
@@ -83,6 +84,17 @@ SETTINGS = (
         "30",
         "Seconds that a task on the celery lane may wait for the broker, and for a worker that listens.",
     ),
+    Setting(
+        "LANEWAY_TOKEN",
+        "",
+        "Token that callers of `laneway serve` must send; without one only this machine may call.",
+        is_secret=True,
+    ),
+    Setting(
+        "LANEWAY_SECRETS",
+        "",
+        "Folder with the secrets of HTTP triggers, one file each, named like the secret.",
+    ),
     Setting("LANEWAY_PS", "on", "off hides engines from `laneway ps`."),
 )
 
@@ -108,6 +120,8 @@ class Settings(NamedTuple):
     celery_broker: str = ""
     celery_patience: float = 30.0
     ps: bool = True
+    token: str = ""
+    secrets: str = ""
 
 
 def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -136,6 +150,8 @@ def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
         celery_broker=raw["LANEWAY_CELERY_BROKER"].strip(),
         celery_patience=_seconds("LANEWAY_CELERY_PATIENCE", raw["LANEWAY_CELERY_PATIENCE"]),
         ps=_switch("LANEWAY_PS", raw["LANEWAY_PS"]),
+        token=raw["LANEWAY_TOKEN"].strip(),
+        secrets=raw["LANEWAY_SECRETS"],
     )
 
 

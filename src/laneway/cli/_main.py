@@ -69,6 +69,9 @@ COMMANDS = {
     "worker": _Entry(
         "laneway.cli.worker:worker", "Run steps of the celery lane that engines elsewhere send.", "Start"
     ),
+    "serve": _Entry(
+        "laneway.cli.serve:serve_command", "Run jobs and triggers of a store, and answer HTTP calls.", "Start"
+    ),
     "completion": _Entry(
         "laneway.cli.completion:completion", "Print the completion script for a shell.", "Set up"
     ),

@@ -23,7 +23,7 @@ from laneway.cli._errors import FAILED, SUCCEEDED
 from laneway.cli._options import debug_option, json_option, store_option
 from laneway.cli._store_report import report_on, report_rows
 from laneway.registry import lane_factories
-from laneway.settings import SETTINGS, settings_from
+from laneway.settings import SETTINGS, Setting, settings_from
 
 __all__ = ["doctor"]
 
@@ -129,6 +129,11 @@ def _lanes() -> dict[str, Any]:
         return {"names": [], "error": str(error)}
 
 
+def _shown(one: Setting, environment: Mapping[str, str]) -> str:
+    value = environment.get(one.variable, one.default)
+    return "set, not shown" if one.is_secret and value else value
+
+
 def _settings(environment: Mapping[str, str]) -> list[dict[str, str]]:
     problem = ""
     try:
@@ -138,7 +143,7 @@ def _settings(environment: Mapping[str, str]) -> list[dict[str, str]]:
     return [
         {
             "variable": one.variable,
-            "value": environment.get(one.variable, one.default),
+            "value": _shown(one, environment),
             "from": "environment" if one.variable in environment else "default",
             "help": one.help,
             "error": problem if problem.startswith(one.variable) else "",

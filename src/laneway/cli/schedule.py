@@ -24,6 +24,7 @@ from laneway.cli._stores import is_missing, opened
 from laneway.engine.handle import RunHandle
 from laneway.engine.schedule_ports import ScheduleBook
 from laneway.engine.scheduler import Scheduler
+from laneway.engine.target import Target
 from laneway.packages._tables import DURATION, duration_seconds, moment_of
 from laneway.ports import EngineCard, Store
 from laneway.registry import store_from
@@ -52,7 +53,11 @@ class _Looking:
         *,
         key: str | None = None,
         priority: int = 0,
+        wait: bool = True,
     ) -> RunHandle:
+        raise EngineClosed()
+
+    async def load(self, target: str) -> Target:
         raise EngineClosed()
 
 

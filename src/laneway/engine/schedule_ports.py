@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from laneway._core.errors import PlanError, StoreError
 from laneway._core.jobs import Agenda, Change, Firing, Job, JobState, Lead
 from laneway.engine.handle import RunHandle
+from laneway.engine.target import Target
 from laneway.ports import EngineCard
 
 __all__ = ["JobInvalid", "JobNotFound", "ScheduleBook", "Starter"]
@@ -87,6 +88,11 @@ class Starter(Protocol):
         *,
         key: str | None = None,
         priority: int = 0,
+        wait: bool = True,
     ) -> RunHandle:
         """Record a run and begin it; with a known key, the run that has it."""
+        ...
+
+    async def load(self, target: str) -> Target:
+        """Find a workflow by what a command would be told."""
         ...

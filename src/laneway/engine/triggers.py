@@ -1,10 +1,10 @@
-"""Triggers: a run's end, or a file that appears, starts a workflow. Recorded in the store, each start once."""
+"""Triggers: a run's end, a file that appears or an HTTP call starts a workflow. In the store, each start once."""
 
 import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import structs
@@ -14,14 +14,22 @@ from laneway._core.events import EventRow
 from laneway._core.jobs import job_name_problem
 from laneway._core.jsonvalue import check
 from laneway.authoring import Workflow
+from laneway.engine.handle import RunHandle
 from laneway.engine.schedule_alarm import first_of
 from laneway.engine.schedule_ports import JobInvalid, Starter
 from laneway.engine.surroundings import log
 from laneway.engine.target import Target
+from laneway.engine.trigger_records import (
+    Trigger,
+    TriggerNotFound,
+    call_key,
+    call_parameters,
+    http_problems,
+)
 from laneway.engine.trigger_watch import Appeared, FolderWatch, appeared_since
 from laneway.ports import Store
 
-__all__ = ["Trigger", "Triggers", "reference_of"]
+__all__ = ["Triggers", "reference_of"]
 
 _KIND = "trigger"
 _ENDS = {"run_succeeded": "succeeded", "run_failed": "failed", "run_cancelled": "cancelled"}
@@ -29,25 +37,6 @@ _LOOK_SECONDS = 5.0
 """How soon the end of another program's run is seen; ends of this engine's own runs are seen at once."""
 _BATCH = 500
 _PAUSE = 1.0
-
-
-class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What starts a workflow, other than time."""
-
-    name: str
-    kind: Literal["run", "files"]
-    target: str
-    parameters: dict[str, Any] = {}
-    workflow: str = ""
-    """`run`: whose runs."""
-    on: tuple[str, ...] = ("succeeded",)
-    """`run`: which ends."""
-    folder: str = ""
-    pattern: str = "*"
-    cursor: int = 0
-    """`run`: the last event that was looked at."""
-    since: float = 0.0
-    """`files`: what came before this epoch second has been looked at."""
 
 
 class Triggers:
@@ -70,6 +59,10 @@ class Triggers:
         self._follows = False
         self._begun: set[str] = set()
         """Triggers whose folder was looked through since this engine leads."""
+        self._here: dict[str, Trigger] = {}
+        """HTTP triggers of this program alone."""
+        self._loaded: dict[str, Target] = {}
+        """Workflows of HTTP triggers that are known by their target, found once."""
 
     # ---- keeping them
 
@@ -116,8 +109,89 @@ class Triggers:
         trigger = Trigger(name, "files", reference_of(workflow), given, folder=place, pattern=pattern)
         return await self._added(trigger, workflow)
 
-    async def _added(self, trigger: Trigger, workflow: Workflow | Target | str) -> Trigger:
-        """Record a trigger; one that is there keeps its place."""
+    async def on_http(
+        self,
+        name: str,
+        workflow: Workflow | Target | str,
+        *,
+        fields: Mapping[str, str] | None = None,
+        key: str = "",
+        parameters: Mapping[str, Any] | None = None,
+        secret: str = "",
+        signature: str = "",
+        keep: bool = True,
+    ) -> Trigger:
+        """Start a workflow whenever `POST /triggers/NAME` is called on a web face (`laneway serve`) of the store.
+
+        The body, a JSON object, is the run's initial context, with `parameters` over it. Calls that are alike by `key`,
+        or by their header `Idempotency-Key`, start one run together.
+
+        Args:
+            name: what it is called in the address.
+            workflow: what to start.
+            fields: what the body may hold: names with `string`, `integer`, `number`, `boolean`, `array`, `object` or
+                `any`, a `?` after it where it may be missing. Without any, what the workflow asks for.
+            key: the field of the body that tells one call from another.
+            parameters: set whatever the body says. If one is `"{body}"`, the body goes there and nowhere else.
+            secret: the name of a secret of the server that callers must know, instead of the server's token.
+            signature: the header in which callers send the body's HMAC-SHA256 by that secret, such as
+                `X-Hub-Signature-256`; without one they send the secret itself, as a bearer token.
+            keep: record it in the store; False declares it for this program alone.
+
+        Raises:
+            JobInvalid: with every mistake.
+        """
+        trigger = Trigger(
+            name,
+            "http",
+            reference_of(workflow),
+            dict(parameters or {}),
+            fields=dict(fields or {}),
+            key=key,
+            secret=secret,
+            signature=signature,
+        )
+        problems = http_problems(trigger)
+        if problems:
+            raise JobInvalid(name=name, problems=problems)
+        if keep:
+            return await self._added(trigger, workflow)
+        self._check(trigger)
+        self._here[name] = trigger
+        self._workflows[f"trigger:{name}"] = workflow
+        return trigger
+
+    async def http(self, name: str) -> Trigger:
+        """The HTTP trigger of that name.
+
+        Raises:
+            TriggerNotFound: there is none.
+        """
+        if name in self._here:
+            return self._here[name]
+        rows = await self._store.read("documents", kind=_KIND, name=name)
+        found = [one for one in (_decode(row["body"]) for row in rows) if one.kind == "http"]
+        if not found:
+            raise TriggerNotFound(name=name)
+        return found[0]
+
+    async def fire(self, trigger: Trigger, body: object, *, key: str | None = None) -> RunHandle:
+        """Start the workflow of an HTTP trigger for one call; the run that is there for a call like an earlier one.
+
+        Raises:
+            TriggerBodyInvalid: the body does not fit.
+            Backpressure: the engine is full.
+        """
+        parameters = call_parameters(trigger, body)
+        told = call_key(trigger, body, key)
+        name = f"trigger:{trigger.name}"
+        workflow = self._workflows.get(name, self._loaded.get(trigger.target))
+        if workflow is None:
+            workflow = self._loaded[trigger.target] = await self._starter.load(trigger.target)
+        run_key = None if told is None else f"{name}@{told}"
+        return await self._starter.start(workflow, parameters, key=run_key, wait=False)
+
+    def _check(self, trigger: Trigger) -> None:
         check(trigger.parameters, "parameters")
         problem = job_name_problem(trigger.name)
         unknown = [one for one in trigger.on if one not in _ENDS.values()]
@@ -125,12 +199,16 @@ class Triggers:
             problem = f"on={unknown[0]!r}: use succeeded, failed or cancelled"
         if problem is not None:
             raise JobInvalid(name=trigger.name, problems=[problem])
+
+    async def _added(self, trigger: Trigger, workflow: Workflow | Target | str) -> Trigger:
+        """Record a trigger; one that is there keeps its place."""
+        self._check(trigger)
         known = {one.name: one for one, _ in await self._all()}.get(trigger.name)
         if known is not None and known.kind == trigger.kind:
             trigger = structs.replace(trigger, cursor=known.cursor, since=known.since)
         elif trigger.kind == "run":
             trigger = structs.replace(trigger, cursor=await self._last_event())
-        else:
+        elif trigger.kind == "files":
             trigger = structs.replace(trigger, since=time.time())
         if not isinstance(workflow, str):
             self._workflows[f"trigger:{trigger.name}"] = workflow
@@ -140,12 +218,15 @@ class Triggers:
 
     async def remove(self, name: str) -> None:
         """Forget a trigger, if it is there."""
+        self._here.pop(name, None)
+        self._workflows.pop(f"trigger:{name}", None)
         await self._store.keep(_KIND, name, None)
         await self._written()
 
     async def all(self) -> list[Trigger]:
         """All triggers by name."""
-        return [one for one, _ in await self._all()]
+        kept = {one.name: one for one, _ in await self._all()}
+        return sorted({**kept, **self._here}.values(), key=lambda one: one.name)
 
     async def _all(self) -> list[tuple[Trigger, int]]:
         rows = await self._store.read("documents", kind=_KIND)
@@ -186,7 +267,8 @@ class Triggers:
                     self._follows = any(one.kind == "run" for one, _ in found)
                     self._watch([one for one, _ in found if one.kind == "files"])
                     for trigger, version in found:
-                        await (self._follow if trigger.kind == "run" else self._collect)(trigger, version)
+                        if trigger.kind != "http":
+                            await (self._follow if trigger.kind == "run" else self._collect)(trigger, version)
                 except StoreUnavailable as error:
                     log.error("triggers wait for the store: %s", error)
                     await asyncio.sleep(_PAUSE)
