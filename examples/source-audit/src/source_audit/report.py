@@ -1,6 +1,7 @@
 """Writes the reports: both files appear whole or not at all."""
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def write_reports(out: str, rank: dict[str, Any], files: list[dict[str, Any]]) -
 
 
 def _write(path: Path, text: str) -> str:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     partial.write_text(text, encoding="utf-8", errors="replace")
     partial.replace(path)
     return path.as_posix()
