@@ -57,6 +57,9 @@ class Workshop:
         self.new_id = tracer.id_generator.generate_span_id
         self._processors: Any = tracer.span_processor._span_processors
         self._propagator = get_global_textmap()
+        self._sampler = tracer.sampler
+        # Whom a `ParentBased` asks where there is no parent.
+        self._root_sampler = getattr(tracer.sampler, "_root", tracer.sampler)
         self._span = sdk.ReadableSpan
         self._event = sdk.Event
         self._resource = tracer.resource
@@ -81,6 +84,7 @@ class Workshop:
             tracer is self.tracer
             and tracer.span_processor._span_processors is self._processors
             and tracer.resource is self._resource
+            and tracer.sampler is self._sampler
             and get_global_textmap() is self._propagator
         )
 
@@ -92,14 +96,15 @@ class Workshop:
         if not tracer._is_enabled():
             return None
         outer: SpanContext | None = trace.get_current_span(parent).get_span_context()
+        sampler = self._sampler
         if outer is None or not outer.is_valid:
-            outer = None
+            outer, sampler = None, self._root_sampler
             number = tracer.id_generator.generate_trace_id()
             is_random = tracer.id_generator.is_trace_id_random()
         else:
             number = outer.trace_id
             is_random = outer.trace_flags.random_trace_id
-        decided = tracer.sampler.should_sample(parent, number, name, SpanKind.INTERNAL, attributes, ())
+        decided = sampler.should_sample(parent, number, name, SpanKind.INTERNAL, attributes, ())
         if not decided.decision.is_sampled():
             return None
         flags = TraceFlags.SAMPLED | (TraceFlags.RANDOM_TRACE_ID if is_random else 0)
@@ -149,7 +154,7 @@ def _is_plain(sdk: Any, tracer: Any) -> bool:
         return False
     sampling: Any = sys.modules["opentelemetry.sdk.trace.sampling"]
     sampler = tracer.sampler
-    if isinstance(sampler, sampling.ParentBased):
+    if sampler.__class__.should_sample is sampling.ParentBased.should_sample:
         return sampler._local_parent_sampled is sampling.ALWAYS_ON
     return type(sampler) in (sampling.StaticSampler, sampling.TraceIdRatioBased)
 
