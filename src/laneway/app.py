@@ -250,7 +250,8 @@ class Engine(Controls):
             Backpressure: `wait` is False and there is no room: the engine holds `max_runs` runs, or a limit is reached.
         """
         runs, around = self._open()
-        encoded = encoded_context(context, limit=self._context_bytes if parent is None else None)
+        desk, limit = around.artifacts.desk, self._context_bytes if parent is None else None
+        encoded = encoded_context(context, desk, limit=limit)
         if key == "":
             raise SettingInvalid(
                 setting="key", value=key, reason="a key is a text that is not empty", advice="Use str(key)."

@@ -294,19 +294,20 @@ def _with_handles(value: Any, desk: Desk, depth: int) -> Any:
     return value
 
 
-def plain(value: Any, *, here: bool = True) -> Any:
+def plain(value: Any, desk: Desk | None = None) -> Any:
     """A copy of `value` with references in the place of every `Artifact`; what is not JSON stays what it is.
 
     Args:
         value: anything.
-        here: what was made elsewhere, as in a thread that knew nothing of the attempt, is made anew in this attempt.
+        desk: where it is to be; by default that of this attempt. What was made elsewhere, as in a thread that knew
+            nothing of the attempt, is made anew there.
     """
-    return _plain(value, _desk_here() if here else None, 0)
+    return _plain(value, desk or _desk_here(), 0)
 
 
-def _plain(value: Any, desk: Desk | None, depth: int) -> Any:
+def _plain(value: Any, desk: Desk, depth: int) -> Any:
     if isinstance(value, Artifact):
-        if desk is not None and value._desk is not desk:
+        if value._desk is not desk:
             with value.open() as file:
                 value = desk.make(file, value.media_type)
         return value.reference

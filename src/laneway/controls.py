@@ -9,6 +9,7 @@ from uuid import UUID
 from laneway._core.context import decode_object, encode_object
 from laneway._core.errors import ContextError, PlanError, SettingInvalid
 from laneway._core.events import Event
+from laneway.artifacts import Desk
 from laneway.authoring import Workflow
 from laneway.engine.artifact_references import as_json
 from laneway.engine.handle import RunHandle, stored_result
@@ -98,7 +99,8 @@ class Controls(ABC):
             )
         runs, around = self._open()
         runnable = await self._code_of(run, workflow)
-        changes = None if context is None else decode_object(encoded_context(context))
+        desk = around.artifacts.desk
+        changes = None if context is None else decode_object(encoded_context(context, desk))
         driver = await runs.adoption.retry(run, runnable, only_failed=only == "failed", context=changes)
         return RunHandle(run, around, runs, driver, is_new=False)
 
@@ -134,7 +136,8 @@ class Controls(ABC):
                 reason="the workflow has no such task",
                 advice=f"It has {names}.",
             )
-        changes = None if context is None else decode_object(encoded_context(context))
+        desk = around.artifacts.desk
+        changes = None if context is None else decode_object(encoded_context(context, desk))
         record, driver = await runs.adoption.fork(
             run, runnable, from_step=from_step, context=changes, key=key
         )
@@ -163,8 +166,8 @@ class Controls(ABC):
         Raises:
             RunNotFound: there is no such run.
         """
-        runs, _ = self._open()
-        value = as_json(value, f"signal {name!r}")
+        runs, around = self._open()
+        value = as_json(value, f"signal {name!r}", around.artifacts.desk)
         await runs.adoption.signal(run, name, encode_object({"": value})[len(b'{"":') : -1])
 
     async def events(self, *, run: str | None = None, after: int = 0, limit: int = 1000) -> list[Event]:
@@ -262,11 +265,14 @@ class Controls(ABC):
             ) from error
 
 
-def encoded_context(context: Mapping[str, Any] | None, *, limit: int | None = None) -> bytes:
+def encoded_context(
+    context: Mapping[str, Any] | None, desk: Desk | None, *, limit: int | None = None
+) -> bytes:
     """A context as JSON.
 
     Args:
         context: keys and values.
+        desk: where artifacts in it are put that were made elsewhere.
         limit: bytes that it may have at most.
 
     Raises:
@@ -277,7 +283,7 @@ def encoded_context(context: Mapping[str, Any] | None, *, limit: int | None = No
         return b"{}"
     if not isinstance(context, Mapping):
         raise TypeError(f"a context is a mapping from keys to JSON values, not {type(context).__name__}")
-    encoded = encode_object(as_json(dict(context), "context"))
+    encoded = encode_object(as_json(dict(context), "context", desk))
     if limit is not None and len(encoded) > limit:
         sizes = {key: len(raw) for key, raw in decode_object(encoded).items()}
         key = max(sizes, key=lambda name: sizes[name])

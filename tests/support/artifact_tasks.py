@@ -2,6 +2,7 @@
 
 import mmap
 import threading
+from collections import UserDict
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,14 @@ async def told(answer: Artifact) -> str:
 
 
 waiting = Workflow("waiting", [answer, told])
+
+
+@task
+async def odd_mapping(context: Any) -> Any:
+    return UserDict(odd=artifact(b"in a UserDict"))
+
+
+mapping = Workflow("mapping", [odd_mapping])
 
 
 @task(lane="thread")

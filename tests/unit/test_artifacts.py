@@ -173,7 +173,7 @@ def test_values_are_dressed_with_handles_and_stripped_of_them(tmp_path: Path) ->
     assert isinstance(dressed["one"], Artifact)
     assert dressed["list"][1] == dressed["list"][2]["deep"] == dressed["one"]
     assert dressed["plain"] == {"size": 5}
-    back = plain(dressed, here=False)
+    back = plain(dressed)
     assert back["one"] == back["list"][1] == back["list"][2]["deep"] == REFERENCE
     assert isinstance(dressed["one"], Artifact), "the original stays as it is"
     assert isinstance(with_handles(dict(REFERENCE)), Artifact)
@@ -182,7 +182,7 @@ def test_values_are_dressed_with_handles_and_stripped_of_them(tmp_path: Path) ->
 def test_value_that_contains_itself_is_left_to_the_check() -> None:
     value: list[Any] = [artifact(b"x")]
     value.append(value)
-    assert isinstance(plain(value, here=False), list)
+    assert isinstance(plain(value), list)
 
 
 def test_handles_are_values(desk: Desk) -> None:

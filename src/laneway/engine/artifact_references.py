@@ -9,7 +9,7 @@ import msgspec
 from laneway._core.artifacts import MARK, ArtifactMissing, named
 from laneway._core.errors import JsonInvalid
 from laneway._core.jsonvalue import check
-from laneway.artifacts import plain
+from laneway.artifacts import Desk, plain
 
 __all__ = ["as_json", "digests_in", "missing_error", "refuse_missing"]
 
@@ -25,8 +25,13 @@ def digests_in(bodies: Iterable[bytes]) -> list[str]:
     return list(found)
 
 
-def as_json[T](value: T, root: str) -> T:
+def as_json[T](value: T, root: str, desk: Desk | None) -> T:
     """`value` as JSON can hold it, with references in the place of artifacts.
+
+    Args:
+        value: anything.
+        root: what to call it in errors.
+        desk: where artifacts are put that were made elsewhere; None where none can be kept.
 
     Raises:
         JsonInvalid: JSON cannot hold it.
@@ -34,7 +39,9 @@ def as_json[T](value: T, root: str) -> T:
     try:
         check(value, root)
     except JsonInvalid:
-        value = plain(value, here=False)
+        if desk is None:
+            raise
+        value = plain(value, desk)
         check(value, root)
     return value
 

@@ -183,14 +183,19 @@ class Artifacts:
             ArtifactMissing: the store has not got one of them.
         """
         given = [body for body in bodies if body is not None and MARK in body]
-        book = self._book
-        if not given or book is None:
+        book, desk = self._book, self.desk
+        if not given or book is None or desk is None:
             return
         try:
             user = UUID(run).bytes if isinstance(run, str) else run
         except ValueError:
             return  # there is no such run, as the store is about to say
-        missing = await book.keep(user, {}, digests_in(given))
+        digests = digests_in(given)
+        staged: dict[str, str] = {}
+        async with self._alone_with(digests):
+            self._find([desk.staging], digests, staged, suspicious=False)
+            missing = await book.keep(user, staged, [one for one in digests if one not in staged])
+            await self._cached(staged)
         if missing:
             refuse_missing(given, missing, book.folder)
 

@@ -107,7 +107,7 @@ class RunHandle:
         Raises:
             JsonInvalid: JSON cannot hold the value.
         """
-        value = as_json(value, f"signal {name!r}")
+        value = as_json(value, f"signal {name!r}", self._around.artifacts.desk)
         await self._runs.adoption.signal(self.id, name, encode_object({"v": value})[len(b'{"v":') : -1])
 
     async def events(self, *, after: int = 0) -> AsyncIterator[Event]:

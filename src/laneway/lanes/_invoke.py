@@ -84,6 +84,8 @@ def _without_handles(given: dict[str, Any], returned: Any) -> tuple[dict[str, An
     given = plain(given)
     if type(returned) is Suspension:
         return given, Suspension(plain(returned.body))
+    if not isinstance(returned, dict) and hasattr(returned, "keys"):
+        returned = {key: returned[key] for key in returned.keys()}  # noqa: SIM118 - only keys() is promised
     return given, given["context"] if returned is context and context is not None else plain(returned)
 
 

@@ -14,6 +14,7 @@ import pytest
 from parts import lacking
 from servers import PostgresServer, postgres_programs
 
+import laneway
 from laneway import Artifact, Engine, RunFailed, artifact
 from laneway._core.artifacts import ArtifactDamaged, ArtifactMissing, ArtifactTooLarge
 from laneway._core.errors import SettingInvalid
@@ -77,8 +78,8 @@ async def test_every_lane_makes_and_reads_artifacts(store: str) -> None:
             more = reference(mark.encode() * 200_000 + b"!")
             assert result.context["make"] == {"big": big, "all": [reference(b"a"), reference(b"b")]}
             assert result.context["read"] == {
-                "head": mark * 3, "mapped": mark * 3, "size": 200_000, "media_type": "image/png", "same": True, "letters": ["a", "b"],
-                "again": big, "more": more,
+                "head": mark * 3, "mapped": mark * 3, "size": 200_000, "media_type": "image/png", "same": True,
+                "letters": ["a", "b"], "again": big, "more": more,
             }  # fmt: skip
             assert {one.lane for one in result.steps} == {lane}
             assert (
@@ -119,6 +120,35 @@ async def test_programs_put_artifacts_into_contexts_and_read_those_of_results(
             assert file.read() == b"from a file"
         with pytest.raises(TypeError, match="is no reference"):
             await engine.artifacts.get({"size": 3})
+
+
+async def test_artifacts_made_outside_of_runs_are_kept_by_the_run_they_are_given_to(store: str) -> None:
+    async with Engine(store) as engine:
+        seed = artifact(b"made before", media_type="text/plain")
+        result = await engine.run(flows.inner, {"seed": seed})
+        assert result.context["seed"] == reference(b"made before", "text/plain")
+        assert await engine.artifacts.read(result.context["inside"]) == b"inner made before"
+        assert [one["runs"] for one in await engine.artifacts.list()] == [1, 1]
+        handle = await engine.start(flows.waiting)
+        await handle.signal("answer", artifact(b"the answer"))
+        result = await handle.result()
+        while result.status == "suspended":
+            result = await handle.result()
+        assert result.context["told"] == "the answer"
+
+
+def test_scripts_without_asyncio_pass_artifacts_too(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/laneway.db"
+    result = laneway.run(flows.inner, {"seed": artifact(b"sync")}, store=store)
+    place = Path(f"{tmp_path}/laneway.db.artifacts/objects")
+    digest = result.context["inside"]["$artifact"].removeprefix("sha256:")
+    assert (place / digest[:2] / digest[2:]).read_bytes() == b"inner sync"
+
+
+async def test_mappings_of_other_kinds_may_hold_artifacts(store: str) -> None:
+    async with Engine(store) as engine:
+        result = await engine.run(flows.mapping)
+        assert await engine.artifacts.read(result.context["odd"]) == b"in a UserDict"
 
 
 async def test_artifact_of_a_file_is_a_copy(store: str, tmp_path: Path) -> None:
