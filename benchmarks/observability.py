@@ -31,7 +31,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
-from benchmarks.engine import CHAIN, FAN, START
+from benchmarks.workflows import CHAIN, FAN, START
 from laneway import Engine
 from laneway.observe import logs
 from laneway.observe._lines import LogLines
