@@ -44,7 +44,7 @@ COMMANDS = {
     "audit": _Entry("laneway.cli.audit:audit", "Verify and show the audit log.", "Look"),
     "artifacts": _Entry(
         "laneway.cli.artifacts:artifacts_group",
-        "List the large values that runs keep; write one to a file.",
+        "List, write out and put in the large values that runs keep.",
         "Look",
     ),
     "gc": _Entry("laneway.cli.gc:gc", "Delete old runs and give their room back.", "Look"),

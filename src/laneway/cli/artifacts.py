@@ -1,6 +1,8 @@
-"""`laneway artifacts`: list the large values that runs keep, and write one to a file."""
+"""`laneway artifacts`: list the large values that runs keep, write one to a file, keep one."""
 
 import asyncio
+import json
+import mimetypes
 import os
 import shutil
 import sys
@@ -9,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid7
 
 import msgspec
 import rich_click as click
@@ -18,9 +21,13 @@ from laneway._core.errors import SettingInvalid
 from laneway._core.records import NO_ITEM, SavedRun
 from laneway.artifacts import Desk
 from laneway.cli import _screen as screen
-from laneway.cli._options import debug_option, json_option, store_option
+from laneway.cli._options import debug_option, json_option, store_option, store_url
 from laneway.cli._stores import full_id, opened
+from laneway.engine.artifacts import Artifacts
 from laneway.ports import Store
+from laneway.registry import store_from
+from laneway.settings import settings_from
+from laneway.stores._processes import here
 from laneway.stores.artifacts import artifacts_of
 
 __all__ = ["artifacts_group"]
@@ -37,7 +44,7 @@ class ArtifactAmbiguous(ArtifactError):
 
 @click.group("artifacts")
 def artifacts_group() -> None:
-    """List the large values that runs keep, and write one to a file.
+    """List the large values that runs keep, write one to a file, keep one for a run.
 
     HASH is `sha256:` and the digest, or only the digest, or the beginning of one that no other artifact shares.
     """
@@ -121,6 +128,46 @@ def _found_in(value: Any, place: str) -> Iterator[tuple[str, str, str]]:
             waiting += [(child, f"{place}.{key}" if place else key) for key, child in value.items()]
         elif isinstance(value, list):
             waiting += [(child, f"{place}[{number}]") for number, child in enumerate(value)]
+
+
+@artifacts_group.command("put")
+@click.argument("file", metavar="FILE")
+@click.option(
+    "--media-type", metavar="TYPE", help="What it is, such as image/png. Default: by the file's name."
+)
+@store_option
+@debug_option
+def put(file: str, media_type: str | None, store: str | None) -> None:
+    """Keep a file, and print its reference for `laneway run -c KEY=REFERENCE`. - reads standard input.
+
+    What no run is given within a day is deleted by the next `laneway gc`.
+    """
+    chosen = media_type or mimetypes.guess_type(file)[0] or "application/octet-stream"
+    reference = asyncio.run(_put(store_url(store), file, chosen))
+    print(json.dumps(reference, separators=(",", ":")))
+
+
+async def _put(url: str, file: str, media_type: str) -> dict[str, Any]:
+    settings = settings_from()
+    artifacts = Artifacts(settings.artifact_bytes)
+    store = store_from(url, durability=settings.durability)
+    try:
+        source: Any = sys.stdin.buffer if file == "-" else Path(file)
+        await store.open(here(str(uuid7())))
+        try:
+            artifacts.open(artifacts_of(store))
+            return (await artifacts.put(source, media_type=media_type)).reference
+        finally:
+            await artifacts.close()
+            await store.close()
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise SettingInvalid(
+            setting="FILE", value=file, reason=str(error.strerror), advice="Name a file that can be read."
+        ) from error
+    except ValueError as error:
+        raise SettingInvalid(
+            setting="--media-type", value=media_type, reason="it is none", advice="Use one such as image/png."
+        ) from error
 
 
 @artifacts_group.command("get")

@@ -91,6 +91,22 @@ def test_damaged_and_lost_artifacts_are_not_written(store: str, tmp_path: Path) 
     assert "its bytes are gone" in text(lost)
 
 
+def test_file_is_kept_for_a_run_that_is_started_by_command(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/new.db"
+    (tmp_path / "in.png").write_bytes(b"some picture")
+    put = command(store, "artifacts", "put", str(tmp_path / "in.png"))
+    reference = json.loads(put.stdout)
+    assert (reference["size"], reference["media_type"]) == (12, "image/png")
+    target = f"{Path(flows.__file__)}:inner"
+    run = command(store, "run", target, "-c", f"seed={put.stdout.decode().strip()}", "--json")
+    assert json.loads(run.stdout)["context"]["inside"]["size"] == len(b"inner some picture")
+    lacking = command(store, "artifacts", "put", str(tmp_path / "none.png"))
+    assert (lacking.returncode, lacking.stdout) == (2, b"")
+    assert "No such file or directory" in text(lacking)
+    wrong = command(store, "artifacts", "put", str(tmp_path / "in.png"), "--media-type", "png")
+    assert "Use one such as image/png" in text(wrong)
+
+
 def test_gc_takes_artifacts_with_their_runs(store: str, tmp_path: Path) -> None:
     swept = json.loads(command(store, "gc", "--older-than", "0s", "--json").stdout)
     assert swept["swept"]["artifacts"] == 8
