@@ -16,11 +16,11 @@ from laneway.cli._options import debug_option
 from laneway.cli._worker_artifacts import FarArtifacts
 from laneway.cli._worker_lines import AsCelery
 from laneway.cli._worker_packages import Packages
-from laneway.lanes import Fleet, InterpreterLane, LoopLane, ProcessLane, ThreadLane
+from laneway.lanes import Fleet
 from laneway.lanes._celery_wire import QUEUES, broker_problem, shown
 from laneway.lanes._celery_worker import CeleryWorker
 from laneway.observe.logs import configure
-from laneway.ports import Lane
+from laneway.registry import lane_factories
 from laneway.settings import Settings, settings_from
 
 __all__ = ["worker"]
@@ -118,8 +118,8 @@ def _broker(given: str | None, settings: Settings) -> str:
 
 def _serve(broker: str, queues: tuple[str, ...], at_once: int, settings: Settings, store: str | None) -> int:
     fleet = Fleet(workers=settings.workers or at_once, interpreters=settings.interpreters)
-    made: list[Lane] = [LoopLane(fleet), ThreadLane(fleet), InterpreterLane(fleet), ProcessLane(fleet)]
-    lanes = {one.name: one for one in made}
+    made = {name: make(fleet) for name, make in lane_factories().items()}
+    lanes = {name: lane for name, lane in made.items() if not lane.capabilities.remote}
     assembly = Assembly(lanes)
     with Packages(store, settings) as packages:
         celery = CeleryWorker(

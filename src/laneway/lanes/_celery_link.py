@@ -61,6 +61,7 @@ class Link:
         self._heard = heard
         self._changed = changed
         self.app = celery_app(broker)
+        self.app.control.mailbox.producer_pool = None  # it goes over the connection that it is given
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._over = threading.Event()
         self._readable = threading.Event()
@@ -122,24 +123,26 @@ class Link:
         Raises:
             OSError: the broker does not answer.
         """
-        with self.app.connection_for_write() as connection:
+        connection = self.app.connection_for_write()
+        try:
             self._reach(connection)
             inspect = self.app.control.inspect(timeout=_ASK_SECONDS, connection=connection)
             answers: dict[str, Any] = inspect.active_queues() or {}
-            workers = sum(
-                1 for queues in answers.values() if any(one.get("name") == queue_name for one in queues)
-            )
             try:
                 waiting = connection.default_channel.queue_declare(queue_name, passive=True).message_count
-            except (*connection.channel_errors, *connection.connection_errors):
+            except connection.channel_errors:
                 waiting = 0  # there is no such queue: on Redis that is an empty one
-        return Listening(workers, waiting)
+        except BaseException:
+            shut(connection, broken=True)
+            raise
+        shut(connection)
+        read = [[one.get("name") for one in queues] for queues in answers.values()]
+        return Listening(sum(queue_name in names for names in read), waiting)
 
     def close(self, timeout: float = 5.0) -> None:
         """End both threads, within `timeout` seconds. Called in no event loop."""
         self._over.set()
-        wake = Word("bye")
-        self._jobs.put(_Job(lambda producer: self._wake(producer, wake), lambda _: None, time.monotonic()))
+        self.mark()
         self._jobs.put(None)
         end = time.monotonic() + timeout
         for one in self._threads:
@@ -147,9 +150,13 @@ class Link:
         with suppress(Exception):  # closing pools of connections that are gone
             self.app.close()
 
-    def _wake(self, producer: Any, word: Word) -> None:
+    def mark(self) -> None:
+        """Send this engine's own queue a word, which is heard after all that was said before."""
+        self._jobs.put(_Job(self._send_mark, lambda _: None, time.monotonic()))
+
+    def _send_mark(self, producer: Any) -> None:
         producer.publish(
-            word_text(word),
+            word_text(Word("mark")),
             exchange="",
             routing_key=self.replies,
             content_type="application/json",

@@ -3,6 +3,7 @@
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ log = logging.getLogger("laneway.worker")
 
 _ALIVE_SECONDS = 2.0
 _AGAIN_SECONDS = 0.5
+_HELD_SECONDS = 0.05
 
 
 class _Letter(NamedTuple):
@@ -56,14 +58,31 @@ class Outbox:
         self._thread.join(1.0)
 
     def _serve(self) -> None:
+        held: dict[str, tuple[float, _Letter]] = {}
+        """Words that an order was taken, and when to send them: none is needed where the outcome is quicker."""
+        signs_at = 0.0
         while True:
+            now = time.monotonic()
+            due = [at for at, _ in held.values()][:1]
+            if self._running():
+                if signs_at <= now:
+                    self._send_signs()
+                    signs_at = now + _ALIVE_SECONDS
+                due.append(signs_at)
+            else:
+                signs_at = now + _ALIVE_SECONDS
+            for delivery in [one for one, (at, _) in held.items() if at <= now]:
+                self._send(*held.pop(delivery)[1][:2])
             try:
-                letter = self._letters.get(timeout=_ALIVE_SECONDS if self._running() else None)
+                letter = self._letters.get(timeout=max(0.0, min(due) - now) if due else None)
             except queue.Empty:
-                self._send_signs()
                 continue
             if letter is None:
                 break
+            if letter.word.kind == "began":
+                held[letter.word.delivery] = now + _HELD_SECONDS, letter
+                continue
+            held.pop(letter.word.delivery, None)
             if not self._send(letter.to, letter.word):
                 break
             if letter.sent is not None:

@@ -30,6 +30,8 @@ class Parcel(msgspec.Struct, eq=False):
     """Loop time when it went out; 0 while that is still under way."""
     waited_since: float = 0.0
     """Loop time since when no worker has taken it."""
+    suspected: float = 0.0
+    """Loop time since when it is in no queue and with no worker, as far as anybody knows; 0 if it is."""
     begun: float = 0.0
     """Loop time when a worker took it; 0 before."""
     seen: float = 0.0
@@ -56,7 +58,7 @@ class Parcel(msgspec.Struct, eq=False):
     def next_delivery(self) -> str:
         """The id for one more message."""
         self.deliveries.append(f"{self.id}#{len(self.deliveries) + 1}")
-        self.posted = self.begun = self.seen = 0.0
+        self.posted = self.begun = self.seen = self.suspected = 0.0
         self.worker = ""
         return self.delivery
 

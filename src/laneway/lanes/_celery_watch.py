@@ -23,6 +23,7 @@ STOP_SECONDS = 15.0
 _WATCH_SECONDS = 1.0
 _UNTAKEN_SECONDS = 5.0
 """An order that no worker took for so long makes the lane ask who listens."""
+_MARK_SECONDS = 30.0
 _DELIVERIES = 3
 """Workers that may be lost with one attempt before it is given up."""
 
@@ -45,6 +46,7 @@ class Watch:
         self._outage = outage
         self._timer: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
+        self._mark: asyncio.Future[None] | None = None
         self._warned: set[str] = set()
         self.resent = 0
         """How often an order had to be sent again."""
@@ -128,11 +130,24 @@ class Watch:
         try:
             waiting = {one.queue for one in self._lane.parcels.values() if not one.begun}
             for name in sorted(waiting):
-                self._consider(link, name, await loop.run_in_executor(None, link.listening, name))
+                found = await loop.run_in_executor(None, link.listening, name)
+                async with asyncio.timeout(_MARK_SECONDS):  # what workers said until now is heard before it
+                    await self._marked(link)
+                self._consider(link, name, found)
         except Exception as error:  # noqa: BLE001 - transports raise what their drivers raise; the next look tells
             log.debug("the broker did not say who listens: %s", error)
         finally:
             self._looking = None
+
+    async def _marked(self, link: Link) -> None:
+        self._mark = asyncio.get_running_loop().create_future()
+        link.mark()
+        await self._mark
+
+    def heard_mark(self) -> None:
+        """The lane's own word came back through its queue of replies."""
+        if self._mark is not None and not self._mark.done():
+            self._mark.set_result(None)
 
     def _consider(self, link: Link, name: str, found: Listening) -> None:
         """What to do about orders in a queue that no worker took."""
@@ -147,7 +162,9 @@ class Watch:
             if waited < self._untaken:
                 continue
             if found.workers and found.waiting:
-                parcel.waited_since = now  # they are busy
+                parcel.waited_since, parcel.suspected = now, 0.0  # they are busy
+            elif found.workers and not parcel.suspected:  # a worker may be about to say that it has it
+                parcel.waited_since = parcel.suspected = now
             elif found.workers:  # it is not in the queue and nobody has it: the broker lost it
                 log.warning("%s got lost on its way and is sent again", parcel.id)
                 self._again(link, parcel)

@@ -46,7 +46,7 @@ class Word(msgspec.Struct, omit_defaults=True):
     """One message from a worker to an engine.
 
     `began`: an order was taken. `alive`: these orders are being worked on. `outcome`: what an attempt produced.
-    `released`: the worker ends and gives the order back. `bye`: from the engine to itself, to wake its reader.
+    `released`: the worker ends and gives the order back. `mark`: from the engine to itself, to know what it has heard.
     """
 
     kind: str

@@ -333,8 +333,7 @@ def _bounded(outcome: Outcome) -> Outcome:
     if size <= MAX_BYTES:
         return outcome
     message = (
-        f"the task gave back {size:,} bytes; the celery lane carries {MAX_BYTES:,}. "
-        "Put it into an artifact"
+        f"the task gave back {size:,} bytes; the celery lane carries {MAX_BYTES:,}. Put it into an artifact"
     )
     body = failure_body(failure_record("other", "PayloadTooLarge", message))
     return msgspec.structs.replace(outcome, kind="failure", body=body)

@@ -230,12 +230,14 @@ class CeleryLane:
         """The connection is there again, or was lost."""
         loop = asyncio.get_running_loop()
         if not reason:
-            if self.was_there and self.lost_since is not None:
+            came_back = self.was_there and self.lost_since is not None
+            if came_back:
                 log.warning("the broker %s is there again", shown(self._broker))
             self.was_there = True
             self.lost_since = None
             for parcel in self.parcels.values():  # nobody could be heard meanwhile
                 parcel.seen = parcel.waited_since = loop.time()
+                parcel.suspected = loop.time() if came_back else 0.0
         elif self.lost_since is None:
             self.lost_since, self.lost_why = loop.time(), reason
             log.warning(
@@ -249,6 +251,9 @@ class CeleryLane:
         if word.kind == "alive":
             for delivery in word.deliveries:
                 self._alive(delivery, word.worker)
+            return
+        if word.kind == "mark":
+            self._watch.heard_mark()
             return
         parcel = self.parcels.get(word.delivery.rpartition("#")[0])
         if word.kind == "began":

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import threading
 import time
 from pathlib import Path
 
@@ -20,6 +22,27 @@ LIMIT = 0.3
 
 class TestLane(LaneConformance):
     """Everything that every lane must do, and what this one does besides."""
+
+    attempts = int(os.environ.get("LANEWAY_TEST_CELERY_ATTEMPTS", "1000"))
+
+    async def test_ten_thousand_attempts_leave_no_thread_and_no_descriptor(self, lane: Lane) -> None:
+        """As on every lane, but fewer: a broker makes each a hundred times longer."""
+
+        async def many(count: int) -> None:
+            for _ in range(count // 250):
+                sent = (lane.run(order_for(lane, "echo", {"data": 1})) for _ in range(250))
+                assert {outcome.body for outcome in await asyncio.gather(*sent)} == {b"1"}
+
+        async def traces() -> list[object]:
+            there = await self._value(lane, "leaves_traces", data=1)
+            return [sorted(there.items()), threading.active_count(), len(os.listdir("/proc/self/fd"))]
+
+        at_once = [lane.run(order_for(lane, "cooperative", {"seconds": 0.3})) for _ in range(8)]
+        await asyncio.gather(*at_once)  # all threads that there may be are there
+        await many(500)
+        before = await traces()
+        await many(self.attempts)
+        assert await traces() == before
 
     @pytest.mark.parametrize("case", ["endless_loop", "sleeps", "catastrophic_expression", "stubborn_child"])
     async def test_attempt_is_over_soon_after_its_limit_whatever_it_does(self, lane: Lane, case: str) -> None:
