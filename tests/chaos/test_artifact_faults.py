@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import logging
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from parts import lacking
+from rights import small_disk
 from servers import PostgresServer, postgres_programs
 
 from laneway import Artifact, Engine, Workflow, artifact, task
@@ -22,17 +22,10 @@ BODY = os.urandom(1_500_000)
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own, of four megabytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip("cannot mount a file system here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with small_disk(tmp_path / "disk", "4m") as folder:
+        yield folder
 
 
 def fill(ballast: Path) -> None:
@@ -85,8 +78,8 @@ def making(after: Any = lambda: None) -> Workflow:
     return Workflow("making", [made])
 
 
-async def test_no_room_for_an_artifact_fails_the_task_and_leaves_nothing(small_disk: Path) -> None:
-    ballast = small_disk / "ballast"
+async def test_no_room_for_an_artifact_fails_the_task_and_leaves_nothing(disk: Path) -> None:
+    ballast = disk / "ballast"
     full = [True]
 
     @task
@@ -99,20 +92,20 @@ async def test_no_room_for_an_artifact_fails_the_task_and_leaves_nothing(small_d
             ballast.unlink(missing_ok=True)  # the record of the failure has to find room
 
     flow = Workflow("making", [made])
-    async with Engine(f"sqlite:///{small_disk}/store.db") as engine:
+    async with Engine(f"sqlite:///{disk}/store.db") as engine:
         failed = await engine.run(flow, check=False)
         assert failed.error is not None
         assert "No space left on device" in failed.error["message"]
-        assert [one for one in (small_disk / "store.db.artifacts").rglob("*") if one.is_file()] == []
+        assert [one for one in (disk / "store.db.artifacts").rglob("*") if one.is_file()] == []
         full[0] = False
         result = await (await engine.retry(failed.id, flow)).result()
         assert await engine.artifacts.read(result.context["made"]) == BODY
 
 
-async def test_artifact_waits_until_the_disk_has_room_for_its_record(small_disk: Path) -> None:
-    ballast = small_disk / "ballast"
+async def test_artifact_waits_until_the_disk_has_room_for_its_record(disk: Path) -> None:
+    ballast = disk / "ballast"
     with heard() as lines:
-        async with Engine(f"sqlite:///{small_disk}/store.db") as engine:
+        async with Engine(f"sqlite:///{disk}/store.db") as engine:
             running = asyncio.ensure_future(engine.run(making(after=lambda: fill(ballast))))
             line = await lines.line_with("waits for the store")
             assert "full" in line or "No space" in line

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 from parts import lacking
+from rights import as_root
 from servers import postgres_programs
-from wires import PostgresBehindWire, as_root
+from wires import PostgresBehindWire
 
 from laneway import Engine, Workflow, task
 from laneway._core.errors import StoreUnavailable
@@ -18,12 +19,10 @@ RUNS = 60
 
 @pytest.fixture
 def server() -> Iterator[PostgresBehindWire]:
-    programs, root = postgres_programs(), as_root()
+    programs = postgres_programs()
     if programs is None:
         lacking("needs PostgreSQL's programs: apt-get install postgresql")
-    if root is None:
-        lacking("needs root for a network namespace: run as root, or allow sudo without a password")
-    server = PostgresBehindWire(programs, root)
+    server = PostgresBehindWire(programs, as_root())
     try:
         server.start()
         yield server

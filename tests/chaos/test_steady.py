@@ -28,6 +28,4 @@ async def test_memory_file_and_latency_stay_flat_with_retention(
     ), "the file does not grow"
     assert notes[-1].runs_kept < STEPS // 3, "old runs go while the engine works"
     assert flatness(notes)["cpu"] < 1.5, "a step does not cost more and more"
-    assert flatness(notes)["latency"] < 10, (
-        "latency does not grow; what else the machine does moves it this much"
-    )
+    assert flatness(notes)["latency"] < 10, "latency does not grow; what else the machine does moves it too"

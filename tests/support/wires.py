@@ -2,24 +2,13 @@
 
 import asyncio
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from servers import PostgresServer
 
-__all__ = ["PostgresBehindWire", "as_root"]
-
-
-def as_root() -> list[str] | None:
-    """What to put before a command so that it runs as root; None where that is not allowed."""
-    if os.geteuid() == 0:
-        return []
-    sudo = shutil.which("sudo")
-    if sudo is None or subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode:
-        return None
-    return [sudo, "-n"]
+__all__ = ["PostgresBehindWire"]
 
 
 class PostgresBehindWire(PostgresServer):

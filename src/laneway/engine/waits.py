@@ -20,7 +20,7 @@ type Woken = Callable[[int, int, tuple[str, bytes] | None], None]
 class Wait:
     """One step that waits."""
 
-    __slots__ = ("due", "timer", "value", "waiting", "woken")
+    __slots__ = ("due", "over_at", "timer", "value", "waiting", "woken")
 
     def __init__(self, value: bytes | None, due: float | None, waiting: Waiting | None, woken: Woken) -> None:
         self.value = value
@@ -30,6 +30,13 @@ class Wait:
         """What it asked for; None when it only waits for its next attempt."""
         self.woken = woken
         self.timer: asyncio.TimerHandle | None = None
+        self.over_at = float("inf")
+        """The event loop's time at which a wait for some seconds is over, whatever became of the wall clock."""
+
+    @property
+    def is_span(self) -> bool:
+        """Whether it waits for some seconds, rather than for a moment of the wall clock."""
+        return self.waiting is None or self.waiting.again or bool(self.waiting.signal)
 
 
 class Waits:
@@ -65,7 +72,10 @@ class Waits:
             came = ended_by_signal(waiting, self.signals[waiting.signal])
             asyncio.get_running_loop().call_soon(woken, index, item, came)
         elif due is not None:
-            self._arm(wait, index, item, due - self._now())
+            seconds = due - self._now()
+            if wait.is_span:
+                wait.over_at = asyncio.get_running_loop().time() + seconds
+            self._arm(wait, index, item, seconds)
 
     def take(self, index: int, item: int) -> Wait | None:
         """End a step's wait; None if it does not wait (any more)."""
@@ -93,12 +103,15 @@ class Waits:
 
     def are_long(self) -> bool:
         """Whether nothing can happen for a while: no moment is near, no signal that somebody waits for is there."""
-        due = self.next_due()
-        if due is not None and due - self._now() < _LONG:
+        if any(wait.due is not None and self._left(wait, wait.due) < _LONG for wait in self._waits.values()):
             return False
         return not any(
             one.waiting is not None and one.waiting.signal in self.signals for one in self._waits.values()
         )
+
+    def _left(self, wait: Wait, due: float) -> float:
+        """Seconds to wait still: by the wall clock, and for spans by that or the event loop's, whichever is less."""
+        return min(due - self._now(), wait.over_at - asyncio.get_running_loop().time())
 
     def _arm(self, wait: Wait, index: int, item: int, seconds: float) -> None:
         delay = min(max(seconds, 0.0), _LONGEST_TIMER)
@@ -108,7 +121,7 @@ class Waits:
         wait = self._waits.get((index, item))
         if wait is None:
             return
-        left = (wait.due or 0.0) - self._now()
+        left = self._left(wait, wait.due or 0.0)
         if left > 0:
             self._arm(wait, index, item, left)
         else:

@@ -81,8 +81,12 @@ class Link:
                 application_name=f"laneway {role}",
                 **self._patience,
             )
-            session = [list(one) for one in zip(*self._session().items(), strict=True)]
-            await connection.execute(_SET, session)
+            try:
+                session = [list(one) for one in zip(*self._session().items(), strict=True)]
+                await connection.execute(_SET, session)
+            except BaseException:
+                await connection.close()
+                raise
         except (psycopg.Error, OSError) as error:
             raise self.explained(error) from error
         return connection

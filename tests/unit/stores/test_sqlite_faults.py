@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid7
 
 import pytest
+from rights import small_disk
 
 from laneway._core.errors import StoreError, StoreFenced, StoreLocked, StoreSchemaNewer, StoreUnavailable
 from laneway.stores._processes import here
@@ -59,24 +60,15 @@ async def heard() -> Any:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own, of one megabyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip("cannot mount a file system here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with small_disk(tmp_path / "disk", "1m") as folder:
+        yield folder
 
 
-async def test_full_disk_loses_nothing_and_work_goes_on_once_there_is_room(
-    small_disk: Path, heard: Heard
-) -> None:
-    ballast = small_disk / "ballast"
-    async with opened(SqliteStore(small_disk / "store.db")) as store:
+async def test_full_disk_loses_nothing_and_work_goes_on_once_there_is_room(disk: Path, heard: Heard) -> None:
+    ballast = disk / "ballast"
+    async with opened(SqliteStore(disk / "store.db")) as store:
         record = await store.submit(submission())
         await committed(store, written(record, step(record, "before")))
         with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
