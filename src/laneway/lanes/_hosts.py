@@ -23,6 +23,8 @@ class Host:
     """One host process and the ends of its pipes that the engine holds."""
 
     last_rung = "kill"
+    tells = hasattr(signal, "SIGUSR1")
+    """Whether `dump` has the process print a stack."""
 
     def __init__(
         self,

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["Ladder", "stop", "timed_out", "traceback_in"]
 
 
+_LOOKS, _LOOK_SECONDS = 25, 0.02
+"""For the stack of a worker that is to be killed."""
+
+
 class Ladder(NamedTuple):
     """Seconds of patience on each rung."""
 
@@ -70,8 +74,22 @@ def _isolate(pool: Pool, flight: Flight) -> None:
             sibling.ending = True
             sibling.tell(frames.DRAIN)
             waits = True
+    before = host.printed()
     host.dump(worker.name)
-    flight.timer = pool.loop.call_later(pool.fleet.ladder.drain if waits else 0.02, host.kill, flight)
+    if waits:
+        flight.timer = pool.loop.call_later(pool.fleet.ladder.drain, host.kill, flight)
+    else:
+        _kill(pool, flight, before, before, _LOOKS)
+
+
+def _kill(pool: Pool, flight: Flight, before: str, last: str, looks: int) -> None:
+    """Once the host has said where it is stuck, and at most after some looks: a busy machine may take its time."""
+    host = flight.worker.host
+    now = host.printed()
+    if looks == 0 or before != now == last or not host.tells:
+        host.kill(flight)
+    else:
+        flight.timer = pool.loop.call_later(_LOOK_SECONDS, _kill, pool, flight, before, now, looks - 1)
 
 
 def traceback_in(body: bytes) -> str:
