@@ -12,6 +12,8 @@ class ArtifactBook(Protocol):
     Digests are SHA-256 in hexadecimal. All may raise StoreUnavailable: nothing was changed; it is safe to try again.
     """
 
+    url: str
+    """The store's."""
     folder: str
     """Of a store whose artifacts are files: `objects` and `staging` are in it. Empty where bytes are elsewhere."""
 

@@ -24,7 +24,7 @@ from laneway._core.artifacts import (
     ArtifactTooLarge,
     named,
 )
-from laneway._core.errors import SettingInvalid, StoreUnavailable
+from laneway._core.errors import RunNotFound, SettingInvalid, StoreUnavailable
 from laneway._core.failures import failure_record
 from laneway._files import make_folder
 from laneway.artifacts import Artifact, Desk
@@ -54,6 +54,8 @@ class Artifacts:
         self.limit = limit
         self.desk: Desk | None = None
         """Where tasks of this process make and read them."""
+        self.are_far = False
+        """Whether bytes must be fetched before a worker can read them."""
         self._book: ArtifactBook | None = None
         self._folder = ""
         self._staging = ""
@@ -67,6 +69,7 @@ class Artifacts:
         self._book = book
         if book is None:
             return self
+        self.are_far = not book.folder
         name = book.staging()
         if book.folder:
             self._folder, self._cache = book.folder, None
@@ -142,9 +145,17 @@ class Artifacts:
         return await asyncio.to_thread((await self.get(reference)).open)
 
     async def list(self, run: str | None = None) -> list[dict[str, Any]]:
-        """All artifacts of the store, or those a run uses: `hash`, `size`, `created`, how many `runs` use it."""
+        """All artifacts of the store, or those a run uses: `hash`, `size`, `created`, how many `runs` use it.
+
+        Raises:
+            RunNotFound: `run` is no id.
+        """
         book, _ = self._open()
-        rows = await book.listed(None if run is None else UUID(run).bytes)
+        try:
+            wanted = None if run is None else UUID(run).bytes
+        except ValueError as error:
+            raise RunNotFound(run=run, store=book.url) from error
+        rows = await book.listed(wanted)
         return [{"hash": f"sha256:{row.pop('digest')}", **row} for row in rows]
 
     def _open(self) -> tuple[ArtifactBook, Desk]:

@@ -100,7 +100,8 @@ class Attempts:
         _attempt.current.set(here)
         self.running[key] = around.now()
         try:
-            outcome = await (lane.run(order) if MARK not in payload else around.artifacts.run(lane, order))
+            is_far = around.artifacts.are_far and MARK in payload
+            outcome = await (around.artifacts.run(lane, order) if is_far else lane.run(order))
             if MARK in outcome.body:
                 outcome = await around.artifacts.settle(lane, order, outcome)
         except BaseException:

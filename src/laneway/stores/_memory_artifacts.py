@@ -19,6 +19,7 @@ class MemoryArtifacts:
     folder = ""
 
     def __init__(self, store: MemoryStore) -> None:
+        self.url = store.url
         self._records = store._records
 
     def staging(self) -> str:

@@ -32,6 +32,7 @@ class PostgresArtifacts:
     folder = ""
 
     def __init__(self, store: PostgresStore) -> None:
+        self.url = store.url
         self._store = store
         self._sql: dict[str, Any] = named("postgres", "artifacts")
 

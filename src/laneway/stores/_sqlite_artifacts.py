@@ -165,6 +165,7 @@ class SqliteArtifacts:
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
         self._files = store.files
+        self.url = store.url
         self.folder = str(store.files.folder)
 
     def staging(self) -> str:

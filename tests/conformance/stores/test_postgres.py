@@ -8,8 +8,11 @@ import pytest
 from parts import lacking
 from servers import PostgresServer, postgres_programs
 
+from laneway.stores._migrations import migrations
+from laneway.stores._postgres_link import Link
+from laneway.stores.artifacts import artifacts_of
 from laneway.stores.postgres import PostgresStore
-from laneway.testing.stores import ArtifactSuite, StoreSuite
+from laneway.testing.stores import ArtifactSuite, StoreSuite, opened
 
 pytestmark = pytest.mark.postgres
 
@@ -47,3 +50,29 @@ class TestPostgresStore(StoreSuite, ArtifactSuite):
             await connection.execute(f"create database {name}".encode())
             yield PostgresSite(server.database(name))
             await connection.execute(f"drop database {name} with (force)".encode())
+
+
+@pytest.fixture
+async def database(server: PostgresServer) -> AsyncIterator[str]:
+    name = f"test_{uuid4().hex}"
+    async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
+        await connection.execute(f"create database {name}".encode())
+        yield server.database(name)
+        await connection.execute(f"drop database {name} with (force)".encode())
+
+
+async def test_release_before_artifacts_works_on_beside_this_one(database: str) -> None:
+    before = Link(database, synced=False, changes=migrations("postgres")[:2])
+
+    async def opened_before() -> None:
+        connection = await before.connect("writer")
+        await before.prepare(connection)
+        await connection.execute("insert into engine (id, host, pid, started, expires, schema) values "
+            "(gen_random_uuid()::text, 'h', 1, 1, now() + interval '1 hour', 2)")  # fmt: skip
+        await connection.close()
+
+    await opened_before()
+    async with opened(PostgresStore(database)) as store:
+        assert (await store.read("sizes"))[0]["artifacts"] == 0
+        assert await artifacts_of(store).listed(None) == []
+        await opened_before()

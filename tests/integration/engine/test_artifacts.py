@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from servers import PostgresServer, postgres_programs
 import laneway
 from laneway import Artifact, Engine, RunFailed, artifact
 from laneway._core.artifacts import ArtifactDamaged, ArtifactMissing, ArtifactTooLarge
-from laneway._core.errors import SettingInvalid
+from laneway._core.errors import RunNotFound, SettingInvalid
 
 LANES = ("loop", "thread", "interpreter", "process")
 
@@ -337,7 +338,37 @@ async def test_closed_engine_says_that_it_keeps_nothing() -> None:
         await engine.artifacts.put(b"")
 
 
+async def test_list_of_what_is_no_run_says_so(store: str) -> None:
+    async with Engine(store) as engine:
+        with pytest.raises(RunNotFound, match="no run 'nonsense'"):
+            await engine.artifacts.list("nonsense")
+        assert await engine.artifacts.list(str(uuid4())) == []
+
+
 # ---- folders
+
+
+async def test_one_database_has_one_folder_whatever_it_is_called(tmp_path: Path) -> None:
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "link.db").symlink_to(tmp_path / "laneway.db")
+    async with (
+        Engine(f"sqlite:///{tmp_path}/laneway.db") as one,
+        Engine(f"sqlite:///{tmp_path}/else/link.db") as other,
+    ):
+        made = await other.artifacts.put(b"by another name")
+        assert await one.artifacts.read(made.reference) == b"by another name"
+        assert not (tmp_path / "else" / "link.db.artifacts").exists()
+
+
+async def test_folder_that_was_deleted_is_made_again(tmp_path: Path) -> None:
+    async with Engine(f"sqlite:///{tmp_path}/laneway.db", workers=1) as engine:
+        first = await engine.run(flows.mapped, {"number": 1})
+        shutil.rmtree(folder_of(tmp_path))
+        with pytest.raises(ArtifactMissing):
+            await engine.artifacts.read(first.context["whole"])
+        second = await engine.run(flows.mapped, {"number": 1})
+        assert second.context == first.context
+        assert await engine.artifacts.read(first.context["whole"]) == b"PART 0"
 
 
 async def test_engine_without_artifacts_leaves_no_folder(tmp_path: Path) -> None:
