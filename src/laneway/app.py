@@ -324,15 +324,19 @@ class Engine(Controls):
         return self._observation.book(schedules_of(self.store)), here(str(uuid7()))
 
     async def schedule_package(self, path: str) -> list[JobState]:
-        """Add the jobs that a package's `laneway.toml` declares (`[schedule.NAME]`), named `PACKAGE/NAME`.
+        """Add the jobs and triggers that a package's `laneway.toml` declares (`[schedule.NAME]`, `[trigger.NAME]`).
+
+        They are named `PACKAGE/NAME`.
 
         Raises:
             PackageError: the package cannot be loaded.
             JobInvalid: a schedule cannot be.
         """
         # As in `load`: programs without packages never need these imports.
-        from laneway.packages.schedules import schedules_in  # noqa: PLC0415
+        from laneway.packages.schedules import schedules_in, triggers_in  # noqa: PLC0415
 
+        for name, target, how, options in triggers_in(path):
+            await getattr(self.scheduler.triggers, how)(name, await self.load(target), **options)
         return [
             await self.scheduler.add(name, await self.load(target), **options)
             for name, target, options in schedules_in(path)

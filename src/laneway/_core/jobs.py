@@ -10,6 +10,7 @@ from laneway._core.errors import StoreError
 from laneway._core.timetable import Misfire, Timetable, jitter_of, problem_with
 
 __all__ = [
+    "FIELD_TYPES",
     "OPEN",
     "Agenda",
     "Change",
@@ -26,6 +27,18 @@ __all__ = [
 
 OPEN = ("owed", "running")
 """Statuses of a firing that still has to be seen to its end."""
+
+
+FIELD_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+    "any": (object,),
+}
+"""What a declared field of a call's body may hold, by the names of JSON Schema. With a `?` after it it may be missing."""
 
 
 class NotLeading(StoreError):

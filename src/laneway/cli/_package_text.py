@@ -80,6 +80,9 @@ def _rules(found: Mapping[str, Any]) -> Iterator[str]:
     for schedule in found["schedules"]:
         when = schedule["cron"] or schedule["at"] or f"every {schedule['every_seconds']:g} s"
         yield f"Schedule {schedule['name']}: {schedule['workflow']}, {when} ({schedule['timezone']})"
+    for trigger in found["triggers"]:
+        what = f"files in {trigger['files']}" if trigger["files"] else f"runs of {trigger['follows']}"
+        yield f"Trigger {trigger['name']}: {trigger['workflow']}, {'HTTP calls' if trigger['http'] else what}"
 
 
 def _dependencies(found: Mapping[str, Any]) -> Iterator[str]:

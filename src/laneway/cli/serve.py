@@ -102,6 +102,8 @@ async def _serve(
 async def _declare(engine: Engine, target: str) -> bool:
     """Have a target's workflow answer calls; of a package also what its manifest declares."""
     found = await engine.load(target)
+    if found.unit is not None and found.unit.kind == "package":
+        await engine.schedule_package(found.reference.rpartition("#")[0])
     await engine.scheduler.triggers.on_http(found.workflow.name, found, keep=False)
     return True
 

@@ -6,9 +6,9 @@ from typing import Any, Literal, cast
 import msgspec
 
 from laneway._core.errors import PlanError, StoreError
+from laneway._core.jobs import FIELD_TYPES
 
 __all__ = [
-    "FIELD_TYPES",
     "Trigger",
     "TriggerBodyInvalid",
     "TriggerNotFound",
@@ -16,17 +16,6 @@ __all__ = [
     "call_parameters",
     "http_problems",
 ]
-
-FIELD_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "array": (list,),
-    "object": (dict,),
-    "any": (object,),
-}
-"""What a declared field may hold, by the names that JSON Schema has for it. A `?` after it makes it optional."""
 
 _LONGEST_KEY = 255
 

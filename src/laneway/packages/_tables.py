@@ -10,6 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from laneway._core.jobs import FIELD_TYPES
 from laneway._core.model import LANES
 from laneway.packages.shapes import (
     Anything,
@@ -216,6 +217,40 @@ _SCHEDULE = Table(
     one_of=("cron", "every", "at"),
 )
 
+_CONTEXT_KEY = Text("A context key.", _LABEL, "one line of at most 128 characters")
+
+_TRIGGER = Table(
+    "What starts a workflow, other than time.",
+    {
+        "workflow": Text("The workflow's name.", _LABEL, "one line of at most 128 characters"),
+        "http": Flag("Calls of `POST /triggers/PACKAGE/NAME`; true."),
+        "files": Text("A folder: files and folders that appear there."),
+        "follows": Text("The name of a workflow: the ends of its runs.", _LABEL, "one line"),
+        "parameters": Named("The run's initial context.", _CONTEXT_KEY, Anything("A value.")),
+        "on": Listing(
+            "Of `follows`: which ends; successes by default.",
+            Choice("How it ended.", ("succeeded", "failed", "cancelled")),
+            least=1,
+        ),
+        "pattern": Text("Of `files`: which names, such as `*.csv`.", "", "a pattern", 256),
+        "fields": Named(
+            "Of `http`: what the body may hold.",
+            _CONTEXT_KEY,
+            Choice(
+                "A type; with `?` it may be missing.",
+                tuple(f"{one}{may}" for one in FIELD_TYPES for may in ("", "?")),
+            ),
+        ),
+        "key": Text("Of `http`: the field of the body that tells one call from another.", _LABEL, "one line"),
+        "secret": Text("Of `http`: the name of the secret that callers must know.", _NAME, "a name", 64),
+        "signature": Text(
+            "Of `http`: the header with the body's signature by it.", "[A-Za-z0-9-]{1,64}", "a header"
+        ),
+    },
+    required=("workflow",),
+    one_of=("http", "files", "follows"),
+)
+
 _AUTHOR_NAME = Text("A name.", _LABEL, "one line of at most 128 characters")
 
 MANIFEST = Table(
@@ -232,6 +267,7 @@ MANIFEST = Table(
         "limits": Table("Bounds for all tasks of the package together or each.", LIMITS),
         "lanes": _LANES_TABLE,
         "schedule": Named("When workflows start.", _AUTHOR_NAME, _SCHEDULE),
+        "trigger": Named("What else starts workflows.", _AUTHOR_NAME, _TRIGGER),
     },
     required=("package",),
 )

@@ -126,10 +126,12 @@ def _workflow_problems(manifest: Manifest, ids: list[str], found: list[Mapping[s
             for task in one["tasks"]:
                 if isinstance(task, str) and task not in ids:
                     yield f"workflow {one['name']!r} names the task {task!r}, which is not there: {_nearest(task, ids)}"
-    for schedule in manifest.schedules:
-        if schedule.workflow not in names:
-            near = _nearest(schedule.workflow, names)
-            yield f"[schedule.{schedule.name}] names the workflow {schedule.workflow!r}, which is not there: {near}"
+    starts = [("schedule", one.name, one.workflow) for one in manifest.schedules]
+    starts += [("trigger", one.name, one.workflow) for one in manifest.triggers]
+    for table, name, workflow in starts:
+        if workflow not in names:
+            near = _nearest(workflow, names)
+            yield f"[{table}.{name}] names the workflow {workflow!r}, which is not there: {near}"
 
 
 def _limited(manifest: Manifest) -> list[str]:

@@ -59,6 +59,7 @@ def inspection_of(
         "limits": {key: _plain(value) for key, value in manifest.limits},
         "lanes": msgspec.to_builtins(manifest.lanes),
         "schedules": msgspec.to_builtins(manifest.schedules),
+        "triggers": msgspec.to_builtins(manifest.triggers),
         "dependencies": {
             "declared": dict(manifest.dependencies),
             "vendored": msgspec.to_builtins(vendored),

@@ -21,6 +21,7 @@ __all__ = [
     "LaneWishes",
     "Manifest",
     "ScheduleTable",
+    "TriggerTable",
     "WorkflowTable",
     "check_python",
     "manifest_schema",
@@ -71,6 +72,23 @@ class ScheduleTable(msgspec.Struct, frozen=True):
     paused: bool = False
 
 
+class TriggerTable(msgspec.Struct, frozen=True):
+    """`[trigger.NAME]`. Exactly one of `http`, `files` and `follows` is set."""
+
+    name: str
+    workflow: str
+    http: bool = False
+    files: str = ""
+    follows: str = ""
+    parameters: dict[str, Any] = {}
+    on: tuple[str, ...] = ("succeeded",)
+    pattern: str = "*"
+    fields: dict[str, str] = {}
+    key: str = ""
+    secret: str = ""
+    signature: str = ""
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """What `laneway.toml` says, checked."""
 
@@ -87,6 +105,7 @@ class Manifest(msgspec.Struct, frozen=True):
     """Keys such as `wall_seconds`, and `tasks.<id>.wall_seconds` for one task."""
     lanes: LaneWishes = LaneWishes()
     schedules: tuple[ScheduleTable, ...] = ()
+    triggers: tuple[TriggerTable, ...] = ()
 
 
 def read_manifest(content: bytes, *, source: str = MANIFEST_NAME) -> Manifest:
@@ -159,17 +178,48 @@ def _cross_problems(data: dict[str, Any]) -> Iterator[Problem]:
         yield Problem(
             ("package", "entry_module"), f"is {entry!r}, but {top!r} belongs to {owner}: rename the module"
         )
+    for name, table in _section(data, "trigger").items():
+        yield from _trigger_problems(name, as_table(table))
     workflows = _section(data, "workflows")
     if not workflows:
         return
-    for name, schedule in _section(data, "schedule").items():
-        wanted: object = as_table(schedule).get("workflow")
-        if isinstance(wanted, str) and wanted not in workflows:
-            near = get_close_matches(wanted, workflows, 1)
-            advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(workflows))}"
-            yield Problem(
-                ("schedule", name, "workflow"), f"names the workflow {wanted!r}, which is not here: {advice}"
-            )
+    for section in ("schedule", "trigger"):
+        for name, table in _section(data, section).items():
+            wanted: object = as_table(table).get("workflow")
+            if isinstance(wanted, str) and wanted not in workflows:
+                near = get_close_matches(wanted, workflows, 1)
+                advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(workflows))}"
+                yield Problem(
+                    (section, name, "workflow"), f"names the workflow {wanted!r}, which is not here: {advice}"
+                )
+
+
+_BELONGS = {
+    "on": "follows",
+    "pattern": "files",
+    "fields": "http",
+    "key": "http",
+    "secret": "http",
+    "signature": "http",
+}
+"""Keys of a trigger that make sense beside one other key alone."""
+
+
+def _trigger_problems(name: str, table: dict[str, Any]) -> Iterator[Problem]:
+    for key, owner in _BELONGS.items():
+        if key in table and owner not in table:
+            yield Problem(("trigger", name, key), f"belongs to {owner}, which is not there")
+    if table.get("http") is False:
+        yield Problem(("trigger", name, "http"), "is either true or not there")
+    if "signature" in table and "secret" not in table:
+        yield Problem(
+            ("trigger", name, "signature"), "needs the key 'secret' (the name of the secret to sign with)"
+        )
+    fields, told_by = as_table(table.get("fields")), table.get("key")
+    if fields and isinstance(told_by, str) and fields.get(told_by) not in ("string", "integer"):
+        yield Problem(
+            ("trigger", name, "key"), f"is {told_by!r}: it must be one of fields, a string or an integer"
+        )
 
 
 def _section(data: dict[str, Any], key: str) -> dict[str, Any]:
@@ -231,6 +281,7 @@ def _manifest(data: dict[str, Any]) -> Manifest:
             tasks=tuple(lanes.get("tasks", {}).items()),
         ),
         schedules=tuple(_schedule(name, table) for name, table in _section(data, "schedule").items()),
+        triggers=tuple(_trigger(name, table) for name, table in _section(data, "trigger").items()),
     )
 
 
@@ -250,6 +301,13 @@ def _schedule(name: str, table: dict[str, Any]) -> ScheduleTable:
     if "jitter" in table:
         known["jitter_seconds"] = duration_seconds(table["jitter"])
     return ScheduleTable(name=name, **known)
+
+
+def _trigger(name: str, table: dict[str, Any]) -> TriggerTable:
+    known = dict(table)
+    if "on" in known:
+        known["on"] = tuple(known["on"])
+    return TriggerTable(name=name, **known)
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""The schedules that a package declares, as what a scheduler is told."""
+"""The schedules and triggers that a package declares, as what a scheduler is told."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ from laneway.packages._tables import moment_of
 from laneway.packages.manifest import ScheduleTable
 from laneway.packages.opening import open_package
 
-__all__ = ["schedules_in"]
+__all__ = ["schedules_in", "triggers_in"]
 
 
 def schedules_in(path: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -17,6 +17,29 @@ def schedules_in(path: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for table in package.manifest.schedules:
         target = f"{Path(path).absolute()}#{table.workflow}"
         yield f"{package.name}/{table.name}", target, _options(table, package.name)
+
+
+def triggers_in(path: str) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """Of each `[trigger.NAME]`: its name, its target, which method of `Triggers` makes it, and with which options."""
+    package = open_package(path)
+    for table in package.manifest.triggers:
+        target = f"{Path(path).absolute()}#{table.workflow}"
+        options: dict[str, Any] = {"parameters": table.parameters}
+        how = "on_http"
+        if table.follows:
+            how = "after"
+            options |= {"follows": table.follows, "on": table.on}
+        elif table.files:
+            how = "on_files"
+            options |= {"folder": table.files, "pattern": table.pattern}
+        else:
+            options |= {
+                "fields": table.fields,
+                "key": table.key,
+                "secret": table.secret,
+                "signature": table.signature,
+            }
+        yield f"{package.name}/{table.name}", target, how, options
 
 
 def _options(table: ScheduleTable, package: str) -> dict[str, Any]:

@@ -101,6 +101,66 @@ def test_full_manifest_is_read_into_records() -> None:
     assert found.schedules[1].at == "2027-01-31T08:00:00+01:00"
 
 
+TRIGGERS = (
+    FULL
+    + """
+[trigger.order]
+workflow = "nightly"
+http = true
+fields = { order = "integer", note = "string?" }
+key = "order"
+secret = "shop"
+signature = "X-Signature"
+
+[trigger.drop]
+workflow = "nightly"
+files = "/spool"
+pattern = "*.csv"
+parameters = { path = "{path}" }
+
+[trigger.next]
+workflow = "nightly"
+follows = "other"
+on = ["failed", "cancelled"]
+"""
+)
+
+
+def test_triggers_are_read_into_records() -> None:
+    order, drop, following = read_manifest(TRIGGERS.encode()).triggers
+    assert (order.http, order.fields["note"], order.key, order.signature) == (
+        True,
+        "string?",
+        "order",
+        "X-Signature",
+    )
+    assert (drop.files, drop.pattern, drop.parameters) == ("/spool", "*.csv", {"path": "{path}"})
+    assert (following.follows, following.on) == ("other", ("failed", "cancelled"))
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ('http = true\nfiles = "/x"', "needs exactly one of http, files, follows: not both http and files"),
+        ("", "needs exactly one of http, files, follows: none is there"),
+        ("http = false", "is either true or not there"),
+        ('files = "/x"\nkey = "n"', "belongs to http, which is not there"),
+        ('http = true\nfields = { n = "int" }', "cannot be 'int'"),
+        (
+            'http = true\nfields = { n = "string?" }\nkey = "n"',
+            "must be one of fields, a string or an integer",
+        ),
+        ('http = true\nsignature = "X-S"', "needs the key 'secret'"),
+        ('follows = "x"\non = ["ended"]', "cannot be 'ended'"),
+    ],
+)
+def test_mistakes_in_triggers_are_told(table: str, problem: str) -> None:
+    (told,) = _problems(f'{FULL}\n[trigger.t]\nworkflow = "nightly"\n{table}\n')
+    assert problem in told
+    (unknown,) = _problems(f'{FULL}\n[trigger.t]\nworkflow = "nigtly"\nhttp = true\n')
+    assert "did you mean 'nightly'?" in unknown
+
+
 def test_all_mistakes_are_told_at_once_with_their_lines() -> None:
     text = """
 [package]
