@@ -1,5 +1,6 @@
 """What a store holds, as `laneway doctor` tells it: counts, sizes, ages, and the engines that are registered."""
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,15 +17,16 @@ from laneway.registry import store_from
 from laneway.settings import settings_from
 from laneway.stores._processes import here
 
-__all__ = ["report_on", "report_rows"]
+__all__ = ["report_on", "report_rows", "without_password"]
 
 
 async def report_on(given: str | None) -> dict[str, Any]:
     """The store that is named or set, as plain data. Never raises for a store that cannot be reached."""
     found: dict[str, Any] = {"url": "", "state": "", "runs": {}, "error": ""}
     try:
-        found["url"] = store_url(given)
-        store = store_from(found["url"], durability="commit")
+        url = store_url(given)
+        found["url"] = without_password(url)
+        store = store_from(url, durability="commit")
         if is_missing(store):
             found["state"] = "not there yet; the first run makes it"
             return found
@@ -117,3 +119,8 @@ def _engines(engines: list[Mapping[str, Any]]) -> str | Text:
     if not gone:
         return text
     return Text.assemble(text, (f", {gone} gone; their runs can be taken over", "yellow"))
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown: people paste what commands print into questions to others."""
+    return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", url)

@@ -21,7 +21,7 @@ from laneway._core.errors import LanewayError
 from laneway.cli import _screen as screen
 from laneway.cli._errors import FAILED, SUCCEEDED
 from laneway.cli._options import debug_option, json_option, store_option
-from laneway.cli._store_report import report_on, report_rows
+from laneway.cli._store_report import report_on, report_rows, without_password
 from laneway.registry import lane_factories
 from laneway.settings import SETTINGS, Setting, settings_from
 
@@ -131,7 +131,7 @@ def _lanes() -> dict[str, Any]:
 
 def _shown(one: Setting, environment: Mapping[str, str]) -> str:
     value = environment.get(one.variable, one.default)
-    return "set, not shown" if one.is_secret and value else value
+    return "set, not shown" if one.is_secret and value else without_password(value)
 
 
 def _settings(environment: Mapping[str, str]) -> list[dict[str, str]]:

@@ -157,3 +157,16 @@ def test_script_is_refused_before_it_runs_because_workers_cannot_find_it(tmp_pat
     )
     assert done.returncode == 1
     assert "lives in a script" in done.stderr
+
+
+def test_doctor_shows_the_broker_without_its_password() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "laneway", "doctor", "--store", "memory://"],
+        env={**os.environ, "LANEWAY_CELERY_BROKER": "amqp://me:secret@rabbit.example//"},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert "amqp://me:***@rabbit.example//" in done.stdout
+    assert "secret" not in done.stdout + done.stderr
