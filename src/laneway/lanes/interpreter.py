@@ -1,8 +1,5 @@
 """The interpreter lane: CPU work and plugins in interpreters of their own, inside disposable host processes."""
 
-from collections.abc import Coroutine
-from typing import Any
-
 from laneway._core.model import TaskSpec
 from laneway.lanes._fleet import Fleet
 from laneway.lanes._reach import unenforceable, unreachable
@@ -29,9 +26,9 @@ class InterpreterLane:
         """Get ready; workers start with the first order."""
         await self._fleet.open()
 
-    def run(self, order: StepOrder) -> Coroutine[Any, Any, Outcome]:
-        """Run one attempt; see `laneway.ports.Lane.run`. Not a coroutine function itself: that would be one more."""
-        return self._fleet.run(order, "interpreter")
+    async def run(self, order: StepOrder) -> Outcome:
+        """Run one attempt; see `laneway.ports.Lane.run`."""
+        return await self._fleet.run(order, "interpreter")
 
     def refusal(self, unit: Unit, task: TaskSpec) -> str | None:
         """Closures, lambdas and functions of a prompt cannot be reached from another interpreter."""

@@ -1,8 +1,5 @@
 """The process lane: a disposable process per worker, for work that may crash or must be limited hard."""
 
-from collections.abc import Coroutine
-from typing import Any
-
 from laneway._core.model import TaskSpec
 from laneway.lanes._fleet import Fleet
 from laneway.lanes._reach import unreachable
@@ -24,9 +21,9 @@ class ProcessLane:
         """Get ready; workers start with the first order."""
         await self._fleet.open()
 
-    def run(self, order: StepOrder) -> Coroutine[Any, Any, Outcome]:
-        """Run one attempt; see `laneway.ports.Lane.run`. Not a coroutine function itself: that would be one more."""
-        return self._fleet.run(order, "process")
+    async def run(self, order: StepOrder) -> Outcome:
+        """Run one attempt; see `laneway.ports.Lane.run`."""
+        return await self._fleet.run(order, "process")
 
     def refusal(self, unit: Unit, task: TaskSpec) -> str | None:
         """Closures, lambdas and functions of a prompt cannot be reached from another interpreter."""
