@@ -196,10 +196,10 @@ def _workflow_in(text: str, module: ModuleType, attribute: str, *, shown: str) -
         else:
             reason, advice = f"{shown} has no workflow", "Make one: flow = Workflow('name', [first, second])."
         raise TargetNotFound(target=text, reason=reason, advice=advice)
+    named = {value.name: name for name, value in there.items()}
     found: Any = module
     for part in attribute.split("."):
         if not hasattr(found, part):
-            named = {value.name: name for name, value in there.items()}
             if attribute in named:  # the workflow's own name, rather than the variable it is in
                 return there[named[attribute]], named[attribute]
             raise TargetNotFound(
@@ -210,6 +210,8 @@ def _workflow_in(text: str, module: ModuleType, attribute: str, *, shown: str) -
         found = getattr(found, part)
     if isinstance(found, Workflow):
         return found, attribute
+    if attribute in named:  # a task, perhaps, whose name the workflow has too
+        return there[named[attribute]], named[attribute]
     what = (
         "is a task, not a workflow"
         if spec_of(found) is not None

@@ -7,11 +7,18 @@ import signal
 import sqlite3
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from uuid import uuid4
 
+import psycopg
 import pytest
+from parts import lacking
+from psycopg import sql
+from servers import PostgresServer, postgres_programs
 
 from laneway import Engine, Scheduler
 
@@ -20,6 +27,30 @@ DUE_MOMENTS = int(os.environ.get("LANEWAY_TEST_DUE_MOMENTS", "100"))
 """How long the campaign is; 500 and more for a thorough one."""
 PROGRAMS = int(os.environ.get("LANEWAY_TEST_SCHEDULERS", "3"))
 STEP_MS = 40
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    programs = postgres_programs()
+    if programs is None:
+        lacking("needs PostgreSQL's programs: apt-get install postgresql")
+    server = PostgresServer(programs)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/laneway.db"
+    server: PostgresServer = request.getfixturevalue("server")
+    name = f"takeover_{uuid4().hex}"
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    return server.database(name)
 
 
 async def begun(url: str) -> asyncio.subprocess.Process:
@@ -41,8 +72,8 @@ async def ended(process: asyncio.subprocess.Process) -> None:
 
 @pytest.mark.chaos
 @pytest.mark.slow
-async def test_killing_and_freezing_schedulers_loses_and_doubles_no_due_moment(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/laneway.db"
+@pytest.mark.timeout(60 + DUE_MOMENTS)
+async def test_killing_and_freezing_schedulers_loses_and_doubles_no_due_moment(url: str) -> None:
     chance = random.Random(7)
     first = await begun(url)
     since = time.time()
@@ -66,22 +97,19 @@ async def test_killing_and_freezing_schedulers_loses_and_doubles_no_due_moment(t
         await ended(one)
     assert killed
     assert frozen
-    dues, runs = await finished(url, tmp_path)
+    dues, runs = await finished(url)
     steps = {later - earlier for earlier, later in pairwise(dues)}
     assert steps == {timedelta(milliseconds=STEP_MS)}
     assert len(dues) >= DUE_MOMENTS
     assert runs == [f"schedule:tick@{due.isoformat()}" for due in dues]
 
 
-async def finished(url: str, folder: Path) -> tuple[list[datetime], list[str]]:
+async def finished(url: str) -> tuple[list[datetime], list[str]]:
     """Let one more engine see everything to its end; all due moments and the keys of all runs, in order."""
     async with Engine(url, lease=1.0) as engine, Scheduler(engine) as scheduler:
         await scheduler.pause("tick")
         await scheduler.settled()
-    with sqlite3.connect(folder / "laneway.db") as connection:
-        rows = connection.execute("select due, status from firing order by due").fetchall()
-        runs = [row[0] for row in connection.execute("select key from run order by key")]
-    connection.close()
+    rows, runs = recorded(url)
     assert {status for _, status in rows} == {"succeeded"}
     # only the latest hundred are kept; the runs have all of them
     kept = [datetime.fromtimestamp(due, UTC) for due, _ in rows]
@@ -90,9 +118,19 @@ async def finished(url: str, folder: Path) -> tuple[list[datetime], list[str]]:
     return sorted(dues), sorted(runs, key=lambda key: datetime.fromisoformat(key.partition("@")[2]))
 
 
+def recorded(url: str) -> tuple[list[tuple[float, str]], list[str]]:
+    """The firings that are kept, and the keys of all runs."""
+    firings, keys = "select due, status from firing order by due", "select key from run"
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+            rows = connection.execute(firings).fetchall()
+            return rows, [row[0] for row in connection.execute(keys)]
+    with psycopg.connect(url, options="-c search_path=laneway") as server:
+        return server.execute(firings).fetchall(), [row[0] for row in server.execute(keys)]
+
+
 @pytest.mark.chaos
-async def test_a_killed_leader_is_succeeded_as_soon_as_it_is_gone(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/laneway.db"
+async def test_a_killed_leader_is_succeeded_as_soon_as_it_is_gone(url: str) -> None:
     leader = await begun(url)
     async with Engine(url) as engine, Scheduler(engine) as scheduler:
         await scheduler.pause("tick")  # nothing is due: the leader's lease has no end
