@@ -11,6 +11,7 @@ from collections.abc import Callable
 from glob import glob
 from pathlib import Path
 
+from parts import lacking
 from private_programs import environment_for, unpacked
 
 __all__ = ["Broker", "RabbitServer", "RedisServer", "until"]
@@ -113,7 +114,7 @@ class RedisServer(Broker):
         self.url = f"redis://127.0.0.1:{self.port}/0"
         found = shutil.which("redis-server") or shutil.which("redis-server", path=str(unpacked() / "usr/bin"))
         if found is None:
-            raise RuntimeError(f"there is no redis-server; {_MISSING}")
+            lacking(f"needs redis-server: {_MISSING}")
         self._program = Path(found)
 
     def _command(self) -> list[str]:
@@ -138,7 +139,7 @@ class RabbitServer(Broker):
             one for root in roots for one in sorted(glob(f"{root}/usr/lib/rabbitmq/lib/rabbitmq_server-*"))
         ]
         if not found:
-            raise RuntimeError(f"there is no rabbitmq-server; {_MISSING}")
+            lacking(f"needs rabbitmq-server: {_MISSING}")
         self._home = Path(found[0]).resolve()
         self._erlang = self._home.parents[2] / "erlang"
         self._mapper, self._distribution = _free_port(), _free_port()

@@ -24,6 +24,8 @@ _WATCH_SECONDS = 1.0
 _UNTAKEN_SECONDS = 5.0
 """An order that no worker took for so long makes the lane ask who listens."""
 _MARK_SECONDS = 30.0
+_IDLE_SECONDS = 60.0
+"""Connections are closed after so long without orders: an idle engine has nothing to wake up for."""
 _DELIVERIES = 3
 """Workers that may be lost with one attempt before it is given up."""
 
@@ -47,17 +49,24 @@ class Watch:
         self._timer: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
         self._mark: asyncio.Future[None] | None = None
+        self._idle: asyncio.TimerHandle | None = None
         self._warned: set[str] = set()
         self.resent = 0
         """How often an order had to be sent again."""
 
     def start(self) -> None:
         """Something is under way from now on."""
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_WATCH_SECONDS, self._look)
 
     def stop(self) -> None:
         """Look no more."""
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -69,6 +78,7 @@ class Watch:
         lane = self._lane
         link = lane.link
         if not lane.parcels or link is None:
+            self._idle = asyncio.get_running_loop().call_later(_IDLE_SECONDS, lane.unlink)
             return
         self.start()
         now = asyncio.get_running_loop().time()

@@ -198,6 +198,14 @@ class CeleryLane:
             self.link = Link(self._broker, name, heard, changed)
         return self.link
 
+    def unlink(self) -> None:
+        """Close the connections until the next order; nothing is under way."""
+        if self.parcels:
+            return
+        link, self.link = self.link, None
+        if link is not None:
+            asyncio.get_running_loop().run_in_executor(None, link.close)
+
     @staticmethod
     def _call(loop: asyncio.AbstractEventLoop, function: Any, *arguments: Any) -> None:
         if not loop.is_closed():

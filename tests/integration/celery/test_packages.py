@@ -1,11 +1,14 @@
 """Packages on workers elsewhere: found by their content, never by name alone."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from brokers import Broker
 from celery_losses import Start
+from parts import lacking
+from servers import PostgresServer, postgres_programs
 
 from laneway import Engine, RunFailed
 from laneway.packages import open_package
@@ -59,11 +62,27 @@ async def test_package_in_a_folder_that_both_see_runs_from_there(
     assert result.context["where"] == ["first", str(package / "src" / "far.py")]
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a store that engines and workers share."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'laneway.db'}"
+        return
+    programs = postgres_programs()
+    if programs is None:
+        lacking("needs PostgreSQL's programs: apt-get install postgresql")
+    server = PostgresServer(programs)
+    try:
+        server.start()
+        yield server.url
+    finally:
+        server.remove()
+
+
 async def test_package_reaches_a_worker_through_the_store_by_its_content(
-    broker: Broker, workers: Start, tmp_path: Path, apart: dict[str, str]
+    broker: Broker, workers: Start, tmp_path: Path, apart: dict[str, str], store: str
 ) -> None:
     package = make(tmp_path / "here")
-    store = f"sqlite:///{tmp_path / 'laneway.db'}"
     worker = workers(broker, "--store", store, **apart).ready()
     async with Engine(store, broker=broker.url) as engine:
         target = await engine.load(str(package))

@@ -81,6 +81,17 @@ class TestLane(LaneConformance):
         assert [one.body for one in echoes] == [b"1"] * 8
         assert time.monotonic() - begun < 30, "what was called back holds the worker"
 
+    async def test_idle_lane_has_no_thread_left_and_connects_again(
+        self, lane: Lane, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("laneway.lanes._celery_watch._IDLE_SECONDS", 0.0)
+        for _ in range(2):
+            assert (await lane.run(order_for(lane, "echo", {"data": 1}))).body == b"1"
+            assert any(one.name.startswith("laneway-celery") for one in threading.enumerate())
+            await until(
+                lambda: not any(one.name.startswith("laneway-celery") for one in threading.enumerate())
+            )
+
     async def test_what_is_printed_comes_back_with_the_attempt(self, lane: Lane) -> None:
         outcome = await lane.run(order_for(lane, "prints", {"data": "here"}))
         assert outcome.output.splitlines() == ["out here", "err here"]
