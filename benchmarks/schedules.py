@@ -12,7 +12,7 @@ from statistics import median
 from time import perf_counter, process_time
 from typing import Any
 
-from laneway import Engine, Pool, Scheduler, Workflow, task
+from laneway import Backpressure, Engine, Pool, Scheduler, SharedPool, Workflow, task
 from laneway._core.jobs import Change, Job, JobState
 from laneway._core.timetable import Timetable, next_after
 from laneway.testing.clock import FakeClock
@@ -147,6 +147,40 @@ async def pools() -> dict[str, Any]:
     return found
 
 
+async def shared_pools() -> dict[str, Any]:
+    """Taking and giving back what all engines of a store hold together: a write to the store each."""
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        slots, rate = SharedPool("slots", slots=4), SharedPool("rate", rate=1e6, per=1.0)
+        async with Engine(f"sqlite:///{folder}/laneway.db", pools=[slots, rate]):
+            for pool in (slots, rate):
+                began = perf_counter()
+                for _ in range(1_000):
+                    async with pool:
+                        pass
+                found[f"shared {pool.name}, free, us"] = round((perf_counter() - began) / 1_000 * 1e6, 1)
+    return found
+
+
+@task
+async def forever(number: int) -> int:
+    await asyncio.Event().wait()
+    return number
+
+
+async def refusals() -> dict[str, Any]:
+    """What a start costs that is refused because the engine is full."""
+    async with Engine("memory://", max_runs=1, grace=0) as engine:
+        await engine.start(Workflow("forever", [forever]), {"number": 1})
+        began = perf_counter()
+        for number in range(5_000):
+            try:
+                await engine.start(flow, {"number": number}, wait=False)
+            except Backpressure:
+                continue
+        return {"a start that is refused, us": round((perf_counter() - began) / 5_000 * 1e6, 1)}
+
+
 @task
 async def numbers(n: int) -> list[int]:
     return list(range(n))
@@ -192,8 +226,8 @@ def main() -> None:
     chosen = parser.parse_args()
     found = {
         "cron": cron(),
-        "pools": asyncio.run(pools()),
-        "engine": asyncio.run(engine_cost()),
+        "pools": asyncio.run(pools()) | asyncio.run(shared_pools()),
+        "engine": asyncio.run(engine_cost()) | asyncio.run(refusals()),
         "schedules": asyncio.run(schedules(chosen.jobs, chosen.due)),
     }
     print(json.dumps(found, indent=2))

@@ -91,6 +91,8 @@ class PoolLedger:
         self._held: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._heart: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+        """Changes of one engine go one after another: beside each other they would only undo each other."""
 
     def used_lately(self) -> float:
         """Of a rate: how much of what this engine knows about still counts."""
@@ -199,20 +201,21 @@ class PoolLedger:
 
     async def _change(self, change: Callable[[Shares, float], bool]) -> None:
         """Apply a change to what is kept, without the shares of the dead, unless the change says it made none."""
-        while True:
-            found = await self._store.read("documents", kind=_KIND, name=self._name)
-            version, body = (int(found[0]["version"]), found[0]["body"]) if found else (0, b"{}")
-            now = await self._now()
-            kept = _decode(body)
-            living = {name: one for name, one in kept.shares.items() if self._is_living(one, now)}
-            shares = Shares(living, counting(kept.taken, now, self._per) if self._per else [])
-            is_changed = change(shares, now)
-            self._window, self._seen, self._seen_here = shares.taken, now, time.monotonic()
-            if not is_changed:
-                return
-            encoded: Any = msgspec.json.encode(shares)
-            if await self._store.keep(_KIND, self._name, encoded, version=version) is not None:
-                return
+        async with self._turn:
+            while True:
+                found = await self._store.read("documents", kind=_KIND, name=self._name)
+                version, body = (int(found[0]["version"]), found[0]["body"]) if found else (0, b"{}")
+                now = await self._now()
+                kept = _decode(body)
+                living = {name: one for name, one in kept.shares.items() if self._is_living(one, now)}
+                shares = Shares(living, counting(kept.taken, now, self._per) if self._per else [])
+                is_changed = change(shares, now)
+                self._window, self._seen, self._seen_here = shares.taken, now, time.monotonic()
+                if not is_changed:
+                    return
+                encoded: Any = msgspec.json.encode(shares)
+                if await self._store.keep(_KIND, self._name, encoded, version=version) is not None:
+                    return
 
     def _is_living(self, one: Share, now: float) -> bool:
         return one.until >= now and (one.card == self._card or not self._is_gone(one.card))

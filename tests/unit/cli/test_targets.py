@@ -106,7 +106,8 @@ async def test_a_file_that_failed_to_load_leaves_no_module_behind(place: Path) -
 
 async def test_a_workflow_named_like_a_task_of_its_file_is_found_by_that_name(place: Path) -> None:
     """As schedules and triggers name workflows of programs: by their own name, which a task may have too."""
-    code = "from laneway import Workflow, task\n@task\ndef note() -> int:\n    return 1\nflow = Workflow('note', [note])\n"
+    note = "@task\ndef note() -> int:\n    return 1\n"
+    code = f"from laneway import Workflow, task\n{note}flow = Workflow('note', [note])\n"
     (place / "same.py").write_text(code, encoding="utf-8")
     found = await find_target("same.py:note", NoFleet())
     assert found.workflow.name == "note"
