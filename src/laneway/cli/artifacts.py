@@ -1,5 +1,8 @@
 """`laneway artifacts`: list the large values that runs keep, write one to a file, keep one."""
 
+# What JSON holds has no types to know.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import asyncio
 import json
 import mimetypes

@@ -1,5 +1,8 @@
 """References to artifacts in values: finding them, making them, refusing those that lead nowhere."""
 
+# What JSON holds has no types to know.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
