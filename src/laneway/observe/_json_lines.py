@@ -10,7 +10,7 @@ import msgspec
 from laneway import _attempt
 from laneway.observe._redaction import Redaction
 
-__all__ = ["JsonFormatter", "context_of_record", "extras_of", "moment"]
+__all__ = ["JsonFormatter", "context_of_record", "extras_of", "is_plain", "moment"]
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {
     "_from_structlog",
@@ -38,7 +38,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One object, without a line's end."""
-        if _is_plain(record):
+        if is_plain(record):
             return self._line(record, self._redaction.text(record.msg), record.__dict__["laneway"], {})
         fields: dict[str, Any] = {}
         if isinstance(record.msg, dict) and "_logger" in record.__dict__:  # from structlog
@@ -88,8 +88,11 @@ class JsonFormatter(logging.Formatter):
         return self.formatException(information) if information and information[0] is not None else ""
 
 
-def _is_plain(record: logging.LogRecord) -> bool:
-    """Whether it is a text and its attempt or run, and nothing else: so are nearly all that an engine writes."""
+def is_plain(record: logging.LogRecord) -> bool:
+    """Whether it is a text and its attempt or run, and nothing else: so are nearly all that an engine writes.
+
+    Such a record is the same whenever and in whatever thread it is made into a line.
+    """
     found = record.__dict__
     return (
         len(found) == _OURS

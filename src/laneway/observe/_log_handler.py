@@ -5,6 +5,7 @@ import sys
 import threading
 from typing import TextIO
 
+from laneway.observe._json_lines import JsonFormatter, is_plain
 from laneway.observe._prints import untapped
 
 __all__ = ["LineHandler"]
@@ -24,7 +25,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
     def __init__(self, stream: TextIO | None) -> None:
         super().__init__(untapped(stream or sys.stderr))
         self._follows = stream is None
-        self._waiting: list[str] = []
+        self._waiting: list[str | logging.LogRecord] = []
         self._writer: threading.Thread | None = None
         self._wanted = threading.Event()
         self._ended = threading.Event()
@@ -32,7 +33,12 @@ class LineHandler(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record; called with the handler's lock held."""
         try:
-            self._waiting.append(self.format(record) + self.terminator)
+            # What is known to stay as it is can be made into text with the others, later and by another thread.
+            can_wait = record.levelno < logging.WARNING and isinstance(self.formatter, JsonFormatter)
+            if can_wait and is_plain(record):
+                self._waiting.append(record)
+            else:
+                self._waiting.append(self.format(record) + self.terminator)
             if record.levelno >= logging.WARNING or len(self._waiting) > _MOST or self._ended.is_set():
                 self.flush()
             elif len(self._waiting) == 1:
@@ -44,7 +50,10 @@ class LineHandler(logging.StreamHandler[TextIO]):
         """Write what waits."""
         with self.lock or threading.RLock():
             if self._waiting:
-                text = "".join(self._waiting)
+                end = self.terminator
+                text = "".join(
+                    one if isinstance(one, str) else self.format(one) + end for one in self._waiting
+                )
                 self._waiting.clear()
                 if self._follows:
                     self.stream = untapped(sys.stderr)

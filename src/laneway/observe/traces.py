@@ -98,18 +98,18 @@ class Traces(Observer):
         span = self._tracer.start_span(name, parent, attributes=about)
         return SpansNow(self._tracer, span) if span.is_recording() else None
 
-    # ---- inside a run
+    # ---- inside a run: told of every step, while the sampler leaves most runs out
 
     def attempt_started(self, run: LiveRun, order: StepOrder) -> StepOrder:
         """Begin the attempt's span, and its step's; the order carries the attempt's context."""
-        spans = self._runs.get(run.text_id)
+        spans = self._runs.get(run.text_id) if self._runs else None
         if spans is None:
             return order
         return msgspec.structs.replace(order, metadata={**order.metadata, **spans.attempt_started(order)})
 
     def attempt_ended(self, run: LiveRun, order: StepOrder, outcome: Outcome) -> Outcome:
         """End the attempt's span, with one inside it for the time its code ran on the lane."""
-        spans = self._runs.get(run.text_id)
+        spans = self._runs.get(run.text_id) if self._runs else None
         if spans is not None:
             spans.attempt_ended(order, outcome)
         return outcome
@@ -122,6 +122,6 @@ class Traces(Observer):
 
     def committed(self, run: LiveRun, transition: Transition, seconds: float) -> None:
         """End the spans of steps that are over, and make one for the commit."""
-        spans = self._runs.get(run.text_id)
+        spans = self._runs.get(run.text_id) if self._runs else None
         if spans is not None:
             spans.committed(transition, seconds, commits=self._commits)
