@@ -73,9 +73,14 @@ def queue_named(name: str) -> str:
 
 def reply_queue(name: str) -> Any:
     """One engine's queue of replies: kept while the broker restarts, gone an hour after nobody reads it."""
-    from kombu.entity import Queue  # noqa: PLC0415 - optional
+    return _queue(name, exchange="", expires=_REPLIES_EXPIRE_SECONDS)
 
-    return Queue(name, exchange="", routing_key=name, durable=True, expires=_REPLIES_EXPIRE_SECONDS)
+
+def _queue(name: str, **more: Any) -> Any:
+    from kombu import entity  # noqa: PLC0415 - optional
+
+    make: Any = entity.Queue
+    return make(name, routing_key=name, durable=True, **more)
 
 
 def celery_app(broker: str, **more: Any) -> Any:
@@ -85,7 +90,6 @@ def celery_app(broker: str, **more: Any) -> Any:
         ImportError: Celery, or the broker's driver, is not installed.
     """
     from celery import Celery  # noqa: PLC0415 - optional
-    from kombu.entity import Queue  # noqa: PLC0415 - optional
 
     app: Any = Celery("laneway", broker=broker, set_as_current=False)
     options: dict[str, Any] = (
@@ -99,7 +103,7 @@ def celery_app(broker: str, **more: Any) -> Any:
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
-        task_queues=[Queue(queue_named(one), routing_key=queue_named(one), durable=True) for one in QUEUES],
+        task_queues=[_queue(queue_named(one)) for one in QUEUES],
         task_default_queue=queue_named("io"),
         control_exchange="laneway",
         event_exchange="laneway.events",
