@@ -71,7 +71,7 @@ class EngineMetrics(Observer, Collector):
         self._happened: dict[tuple[str, str, bool], int] = {}
         """Events by kind, lane, and whether an attempt came to its end with it: several metrics at once."""
         self._noted: deque[tuple[str, str, float, float, float, str | None]] = deque()
-        """Changes that are not counted yet: kind, lane, seconds of the attempt or -1, of the commit, the lag, the end."""
+        """Changes that are not counted yet: kind, lane, seconds of the attempt (or -1), the commit and the lag, end."""
         self._lock = Lock()
         """Held to count what was noted: by the loop, and by whoever asks."""
         self._durations: dict[str, Distribution] = {}
