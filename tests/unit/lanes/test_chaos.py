@@ -22,9 +22,6 @@ SOURCE = """
     def slow(seconds, data):
         time.sleep(seconds)
         return data
-
-    @task
-    def size(data): return len(data)
 """
 
 
@@ -90,7 +87,6 @@ async def test_full_pipes_in_both_directions_do_not_block_the_engine(
 async def test_100_mb_go_in_and_out(bench: Bench, package: MakePackage, place: str) -> None:
     unit = package("chaos", SOURCE)
     large = "x" * 100_000_000
-    assert await bench.value(place, unit, "size", data=large) == len(large)
     assert len((await bench.run(place, unit, "echo", data=large)).body) == len(large) + 2
 
 
