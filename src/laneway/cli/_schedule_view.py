@@ -70,6 +70,9 @@ def show(firings: list[Firing], *, as_json: bool) -> None:
     if as_json:
         screen.print_json([one._asdict() for one in firings])
         return
+    if not firings:
+        screen.errors().print("no due moments")
+        return
     rows: list[list[str | Text]] = [
         [
             one.name,

@@ -5,7 +5,8 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any
 from uuid import uuid7
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,7 @@ from laneway._core.jobs import Firing, Job, JobState
 from laneway.app import Engine, EngineClosed
 from laneway.cli import _screen as screen
 from laneway.cli._errors import SUCCEEDED
+from laneway.cli._interrupts import Interrupts
 from laneway.cli._options import context_from, debug_option, json_option, store_option, store_url
 from laneway.cli._schedule_view import next_text, plain, show, tell, times_text
 from laneway.cli._stores import is_missing, opened
@@ -115,11 +117,14 @@ def add(
     schedules of its laneway.toml.
     """
     times = [options[one] for one in ("cron", "every", "at") if options[one] is not None]
-    if target is None and not times:
+    if target is None and not times and Path(name).exists():
         states = asyncio.run(_add_package(store, name))
     else:
         if target is None or len(times) != 1:
-            raise click.UsageError("Give NAME, TARGET and exactly one of --cron, --every and --at.")
+            advice = (
+                "Give NAME, TARGET and exactly one of --cron, --every and --at, or a package's folder alone."
+            )
+            raise click.UsageError(advice)
         options["every"] = _duration("--every", options["every"])
         options["jitter"] = _duration("--jitter", options["jitter"]) or 0.0
         options["timeout"] = _duration("--timeout", options["timeout"])
@@ -191,6 +196,8 @@ def next_moments(name: str, count: int, store: str | None, as_json: bool) -> Non
     if as_json:
         screen.print_json(shown)
         return
+    if not shown:
+        screen.errors().print(f"job {name}: nothing is due, it is paused or over", soft_wrap=True)
     for line in shown:
         screen.output().print(line)
 
@@ -260,7 +267,7 @@ def run(name: str, store: str | None, as_json: bool) -> None:
         async with _scheduler(store) as scheduler:
             return await scheduler.run_now(name)
 
-    show([asyncio.run(act())], as_json=as_json)
+    _show_owed([asyncio.run(act())], as_json=as_json)
 
 
 @schedule_group.command("backfill")
@@ -279,7 +286,16 @@ def backfill(name: str, start: str, end: str, store: str | None, as_json: bool) 
         async with _scheduler(store) as scheduler:
             return await scheduler.backfill(name, _moment("--from", start), _moment("--to", end))
 
-    show(asyncio.run(act()), as_json=as_json)
+    _show_owed(asyncio.run(act()), as_json=as_json)
+
+
+def _show_owed(firings: list[Firing], *, as_json: bool) -> None:
+    show(firings, as_json=as_json)
+    if firings and not as_json:
+        screen.errors().print(
+            "whoever schedules on this store runs it: `laneway schedule start`, `laneway serve` or a program",
+            soft_wrap=True,
+        )
 
 
 @schedule_group.command("remove")
@@ -303,19 +319,19 @@ def remove(ctx: click.Context, name: str, store: str | None) -> None:
 @store_option
 @debug_option
 def start(store: str | None) -> None:
-    """Run the store's jobs when they are due, until Ctrl-C; running jobs get the grace period."""
+    """Run the store's jobs when they are due, until Ctrl-C or SIGTERM; running jobs get the grace period."""
     asyncio.run(_serve(store))
 
 
-async def _serve(store: str | None) -> NoReturn:
-    async with Engine(store_url(store)) as engine:
-        await engine.scheduler.start()
-        jobs = await engine.scheduler.jobs()
-        screen.errors().print(
-            f"scheduling {len(jobs)} job(s) of {store_url(store)}; Ctrl-C ends it", soft_wrap=True
-        )
-        while True:
-            await asyncio.Event().wait()
+async def _serve(store: str | None) -> None:
+    with Interrupts() as interrupts:
+        async with Engine(store_url(store)) as engine:
+            await engine.scheduler.start()
+            jobs = await engine.scheduler.jobs()
+            screen.errors().print(
+                f"scheduling {len(jobs)} job(s) of {store_url(store)}; Ctrl-C ends it", soft_wrap=True
+            )
+            await interrupts.asked.wait()
 
 
 # ---- reading

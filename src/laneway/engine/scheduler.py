@@ -340,6 +340,8 @@ class Scheduler:
         job = (await self.job(name)).job
         if start.tzinfo is None or end.tzinfo is None:
             raise JobInvalid(name=name, problems=["a range needs times with a time zone"])
+        if end < start:
+            raise JobInvalid(name=name, problems=["the range ends before it begins"])
         firings: list[Firing] = []
         timetable = job.timetable._replace(anchor=job.anchor)
         for due in due_between(timetable, start - timedelta(microseconds=1), end):

@@ -57,6 +57,41 @@ def test_mistakes_are_told_with_what_to_do(laneway: Laneway) -> None:
     assert "no duration" in laneway("schedule", "add", "x", "flow.py:parsing", "--every", "soon").stderr
     laneway("schedule", "add", "nightly", "flow.py:parsing", "--every", "1h")
     assert "did you mean 'nightly'" in laneway("schedule", "pause", "nightyl").stderr
+    backwards = laneway("schedule", "backfill", "nightly", "--from", "2026-02-01", "--to", "2026-01-01")
+    assert (backwards.returncode, "ends before it begins" in backwards.stderr) == (2, True)
+    assert "a package's folder alone" in " ".join(laneway("schedule", "add", "nightly").stderr.split())
+
+
+def test_where_there_is_nothing_to_show_it_says_so(laneway: Laneway) -> None:
+    laneway("schedule", "add", "nightly", "flow.py:parsing", "--every", "1h", "--paused")
+    assert "no due moments" in laneway("schedule", "history").stderr
+    assert "paused or over" in laneway("schedule", "next", "nightly").stderr
+    early = laneway("schedule", "backfill", "nightly", "--from", "2020-01-01", "--to", "2020-01-02")
+    assert (early.returncode, "no due moments" in early.stderr) == (0, True)
+    assert "whoever schedules on this store" in laneway("schedule", "run", "nightly").stderr
+
+
+def test_termination_gives_a_running_job_its_grace_and_the_next_scheduler_goes_on(
+    laneway: Laneway, started: Started, folder: Path
+) -> None:
+    slow = [
+        "import asyncio",
+        "from pathlib import Path",
+        "from laneway import Workflow, task",
+        "@task",
+        "async def wait(seconds: float) -> None:",
+        "    Path('began').touch()",
+        "    await asyncio.sleep(seconds)",
+        "flow = Workflow('wait', [wait])",
+    ]
+    (folder / "slow.py").write_text("\n".join(slow))
+    laneway("schedule", "add", "nightly", "slow.py:flow", "--cron", "0 3 * * *", "-c", "seconds=0.7")
+    laneway("schedule", "run", "nightly")
+    server = started("schedule", "start")
+    wait_for(lambda: (folder / "began").exists())
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(timeout=20) == 0
+    assert [one["status"] for one in history(laneway)] == ["succeeded"]
 
 
 def test_a_running_scheduler_sees_at_once_what_another_program_adds_and_asks(
@@ -70,7 +105,7 @@ def test_a_running_scheduler_sees_at_once_what_another_program_adds_and_asks(
     laneway("schedule", "backfill", "nightly", "--from", "2026-01-01", "--to", "2026-01-02")
     wait_for(lambda: [one["status"] for one in history(laneway)] == ["succeeded"] * 2)
     server.send_signal(signal.SIGINT)
-    assert server.wait(timeout=20) == 3
+    assert server.wait(timeout=20) == 0
     keys = [one["key"] for one in said(laneway("runs", "list", "--json"))]
     assert "schedule:nightly@2026-01-01T03:00:00+00:00" in keys
     assert len(keys) == 2
