@@ -116,6 +116,7 @@ class Fleet:
         """Take the running loop. Idempotent; processes start with the first order that needs one."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
+            self._heartbeat.end()
             self._loop = loop
             self._empty = asyncio.Event()
         self.closed = False
