@@ -1,8 +1,8 @@
 """One order on its way to workers elsewhere, as the engine sees it."""
 
 import asyncio
-import itertools
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 
@@ -12,8 +12,6 @@ from laneway.lanes._codec import failure_body
 from laneway.ports import Outcome, StepOrder
 
 __all__ = ["Parcel", "failed", "order_id"]
-
-_numbers = itertools.count(1)
 
 
 class Parcel(msgspec.Struct, eq=False):
@@ -70,9 +68,11 @@ class Parcel(msgspec.Struct, eq=False):
 
 
 def order_id(order: StepOrder) -> str:
-    """Tells people which attempt a message is for; the number keeps apart what is tried with equal names."""
+    """Tells people which attempt a message is for. No two are equal: a run that is taken over has its attempts again,
+    and workers pass over what they were given before.
+    """
     item = "" if order.item is None else f"[{order.item}]"
-    return f"{order.run}/{order.task.id}{item}/{order.attempt}.{next(_numbers)}"
+    return f"{order.run}/{order.task.id}{item}/{order.attempt}.{uuid4().hex[:12]}"
 
 
 def failed(kind: FailureKind, name: str, message: str, **more: Any) -> Outcome:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laneway._core.model import TaskSpec
+from laneway.lanes._celery_parcel import order_id
 from laneway.lanes._celery_wire import (
     Word,
     order_from,
@@ -79,6 +80,12 @@ def test_what_is_none_of_ours_is_passed_over() -> None:
 def test_tasks_marked_cpu_have_a_queue_of_their_own() -> None:
     assert queue_of(TASK) == "cpu"
     assert queue_of(TASK._replace(cpu=False)) == "io"
+
+
+def test_an_order_is_named_for_people_and_never_like_another() -> None:
+    names = {order_id(ORDER) for _ in range(1000)}
+    assert len(names) == 1000
+    assert all(name.startswith("run/a[3]/2.") for name in names)
 
 
 def test_passwords_are_not_shown() -> None:
