@@ -14,6 +14,7 @@ from typing import Any
 
 from opentelemetry import baggage, trace
 from opentelemetry.context import Context
+from opentelemetry.context import get_current as context_now
 from opentelemetry.propagate import get_global_textmap, inject
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, Tracer
 
@@ -60,6 +61,11 @@ class Workshop:
         self._sampler = tracer.sampler
         # Whom a `ParentBased` asks where there is no parent.
         self._root_sampler = getattr(tracer.sampler, "_root", tracer.sampler)
+        is_ratio = (
+            type(self._root_sampler) is sys.modules["opentelemetry.sdk.trace.sampling"].TraceIdRatioBased
+        )
+        self._bound: int | None = self._root_sampler.bound if is_ratio else None
+        self._mask: int = self._root_sampler.TRACE_ID_LIMIT if is_ratio else 0
         self._span = sdk.ReadableSpan
         self._event = sdk.Event
         self._resource = tracer.resource
@@ -95,11 +101,15 @@ class Workshop:
         tracer = self.tracer
         if not tracer._is_enabled():
             return None
-        outer: SpanContext | None = trace.get_current_span(parent).get_span_context()
+        outer: SpanContext | None = None
+        if parent is not None or context_now():
+            outer = trace.get_current_span(parent).get_span_context()
         sampler = self._sampler
         if outer is None or not outer.is_valid:
             outer, sampler = None, self._root_sampler
             number = tracer.id_generator.generate_trace_id()
+            if self._bound is not None and number & self._mask >= self._bound:
+                return None  # what the sampler would say: most runs, where few are taken
             is_random = tracer.id_generator.is_trace_id_random()
         else:
             number = outer.trace_id

@@ -14,6 +14,7 @@ from opentelemetry.propagators.textmap import TextMapPropagator, default_getter,
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import (
     ALWAYS_ON,
     Decision,
@@ -156,6 +157,48 @@ async def test_an_unusual_provider_makes_its_spans_itself(
             or all(len(str(one)) <= 6 for one in (span.attributes or {}).values())
             for span in exporter.get_finished_spans()
         )
+
+
+class Counting(RandomIdGenerator):
+    """Trace ids that can be told beforehand, spread over all there are."""
+
+    def __init__(self) -> None:
+        self.made: list[int] = []
+
+    def generate_trace_id(self) -> int:
+        """The next."""
+        self.made.append((len(self.made) + 1) * 0x9E3779B97F4A7C15F39CC0605CEDC834 % (1 << 128))
+        return self.made[-1]
+
+
+@pytest.mark.parametrize(
+    "sampler", [TraceIdRatioBased(0.3), ParentBasedTraceIdRatio(0.3)], ids=["ratio", "parent"]
+)
+async def test_exactly_those_runs_are_traced_that_the_sampler_takes(sampler: Sampler) -> None:
+    exporter = InMemorySpanExporter()
+    numbers = Counting()
+    provider = provider_of(exporter, sampler=sampler, id_generator=numbers)
+    flow = Workflow("map", [watched.item, watched.after])
+    async with Engine("memory://") as engine:
+        engine.observe(Traces(provider))
+        for _ in range(60):
+            await engine.run(flow, {"items": []})
+        untaken = trace.set_span_in_context(NonRecordingSpan(SpanContext(7, 8, False, TraceFlags(0))))
+        token = context.attach(untaken)
+        try:
+            await engine.run(flow, {"items": []})
+        finally:
+            context.detach(token)
+    taken = {
+        number
+        for number in numbers.made
+        if sampler.should_sample(None, number, "").decision is Decision.RECORD_AND_SAMPLE
+    }
+    assert len(numbers.made) == 60
+    assert 0 < len(taken) < 60
+    found = {span.context.trace_id for span in exporter.get_finished_spans() if span.context is not None}
+    inside = set() if isinstance(sampler, ParentBased) else {7}  # a plain ratio goes by the trace's id alone
+    assert found == taken | inside
 
 
 async def test_a_processor_that_comes_later_sees_what_begins_from_then_on() -> None:
