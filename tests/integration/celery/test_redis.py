@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -140,6 +142,41 @@ async def test_worker_that_is_told_to_end_finishes_what_it_can(
         assert await asyncio.to_thread(worker.end) == 0
         assert (await run.result()).context["total"] == 0
     assert begun_times(folder) == {"0": 1}
+
+
+FIRST_ENGINE = """
+import asyncio, sys
+from far_steps import marked
+from laneway import Engine
+
+async def main(store, broker, folder, gate):
+    async with Engine(store, broker=broker) as engine:
+        await engine.run(marked, {"count": 2, "folder": folder, "seconds": 0.05, "gate": gate}, key="one")
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_run_of_an_engine_that_died_is_taken_over_with_the_steps_it_had_sent(
+    broker: Broker, workers: Start, folder: Path, tmp_path: Path
+) -> None:
+    gate, store = tmp_path / "gate", f"sqlite:///{tmp_path / 'laneway.db'}"
+    workers(broker, "--concurrency", "4").ready()
+    first = subprocess.Popen(
+        [sys.executable, "-c", FIRST_ENGINE, store, broker.url, str(folder), str(gate)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    try:
+        await until(lambda: len(marks(folder, "begun")) == 2)
+    finally:
+        first.kill()
+        first.wait(10)
+    async with Engine(store, broker=broker.url, workflows=[marked]) as engine:
+        await until(lambda: begun_times(folder) == {"0": 2, "1": 2})
+        gate.touch()
+        given = {"count": 2, "folder": str(folder), "seconds": 0.05, "gate": str(gate)}
+        result = await engine.run(marked, given, key="one")
+    assert result.context["total"] == 1
 
 
 async def test_queue_that_nobody_reads_fails_after_a_while_and_names_the_command(broker: Broker) -> None:
