@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 MINUTE = timedelta(minutes=1)
+LOOK_BACK = timedelta(hours=6)
+"""How long before a span its minutes are looked at: it may begin where a local time comes for the second time."""
 NAMES = {"sun": 0, "mon": 1, "tue": 2, "wed": 3, "thu": 4, "fri": 5, "sat": 6}
 
 
@@ -44,7 +46,7 @@ class Reference:
         """All due moments in (after, until], minute by minute of real time."""
         there = ZoneInfo(zone)
         found: list[datetime] = []
-        moment = after.astimezone(UTC)
+        moment = after.astimezone(UTC) - LOOK_BACK
         before = moment.astimezone(there).replace(tzinfo=None)
         seen_to = before  # the latest local minute that has been on the clock
         while moment < until:
@@ -58,7 +60,7 @@ class Reference:
                 while skipped < local:  # the clock jumped over these
                     is_due = is_due or (skipped > seen_to and self.names(skipped))
                     skipped += MINUTE
-            if is_due:
+            if is_due and moment > after:
                 found.append(moment)
             before, seen_to = local, max(seen_to, local)
         return found

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from cron_reference import Reference
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from laneway._core.timetable import (
@@ -74,6 +74,7 @@ fields = st.tuples(
     edge=st.sampled_from(EDGES),
     offset=st.integers(-2000, 2000),
 )
+@example(fields=("*", "2", "*", "*", "*"), zone="Europe/Berlin", edge="2021-10-31", offset=60)
 @settings(max_examples=120, deadline=None)
 def test_any_expression_agrees_with_the_reference_around_an_edge(
     fields: tuple[str, ...], zone: str, edge: str, offset: int
