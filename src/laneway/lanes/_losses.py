@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["lost", "next_suspect"]
 
 
-_CRASHED_LOADS = 3
-"""An import that its worker did not survive so often in a row is to blame itself."""
+_CRASHED_LOADS, _KILLED_LOADS = 3, 10
+"""An import that its host did not survive so often in a row is to blame itself; SIGKILL may come from elsewhere."""
 
 
 def lost(pool: Pool, worker: Worker, reason: str, *, alone: bool) -> None:
@@ -61,9 +61,9 @@ def lost(pool: Pool, worker: Worker, reason: str, *, alone: bool) -> None:
 def _lost_loading(pool: Pool, worker: Worker, reason: str) -> None:
     if worker.host.blamed is not None:
         return
-    pool.crashed_loads += 1
-    if pool.crashed_loads >= _CRASHED_LOADS:
-        pool.crashed_loads = 0
+    pool.crashed_loads.add(worker.host)
+    if len(pool.crashed_loads) >= (_KILLED_LOADS if "SIGKILL" in reason else _CRASHED_LOADS):
+        pool.crashed_loads.clear()
         message = f"the worker {reason} while importing {pool.name}"
         record = failure_record("lost_lane", "WorkerLost", message, worker.host.printed())
         pool.fail_waiting(record, loading=worker)

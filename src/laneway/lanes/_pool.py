@@ -46,7 +46,8 @@ class Pool:
         self.seconds: dict[str, float] = {}
         """How long each task takes, quick to rise and slow to fall."""
         self.restarts = 0
-        self.crashed_loads = 0
+        self.crashed_loads: set[object] = set()
+        """Hosts that died while they imported the unit, since one succeeded."""
         self.limits: dict[str, Any] = dict(unit.limits)
         self.import_timeout: float = self.limits.get("import_seconds", fleet.import_timeout)
         self.concurrency: int | None = self.limits.get("concurrency")
@@ -318,7 +319,7 @@ class Pool:
         """A reply to no order: loaded, not loaded, or the end of the pipe."""
         if kind == frames.LOADED:
             worker.ready = True
-            self.crashed_loads = 0
+            self.crashed_loads.clear()
             if worker.timer is not None:
                 worker.timer.cancel()
                 worker.timer = None

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from tests.unit.lanes.conftest import Bench, MakePackage
@@ -105,3 +106,42 @@ async def test_cancelled_orders_leave_room_for_others(bench: Bench, package: Mak
     assert set(kept) >= set(range(1, 100, 2))
     assert await bench.value(place, unit, "echo", data="after") == "after"
     assert bench.lanes[place].health().queued == 0
+
+
+LOADS_SLOWLY = """
+    import os, time
+    from laneway import task
+
+    while os.path.exists("@GATE@"): time.sleep(0.01)
+
+    @task
+    def echo(data): return data
+"""
+
+
+async def test_hosts_that_others_kill_while_they_load_do_not_fail_what_waits(
+    bench: Bench, package: MakePackage, place: str, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    source = LOADS_SLOWLY.replace("@GATE@", str(gate))
+    unit = package("slow", source, policy={"filesystem.read": (str(tmp_path),)})
+    running = asyncio.ensure_future(bench.value(place, unit, "echo", data=1))
+    killed: set[int] = set()
+    async with asyncio.timeout(40):
+        while len(killed) < 5:
+            for pid in host_pids(bench.fleet) - killed:
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+            await asyncio.sleep(0.01)
+        gate.unlink()
+        assert await running == 1
+
+
+async def test_import_that_always_ends_its_process_fails_what_waits(
+    bench: Bench, package: MakePackage, place: str
+) -> None:
+    unit = package("ends", "import os, signal\nos._exit(3)\n")
+    failure = await bench.failure(place, unit, "echo", data=1)
+    assert failure["kind"] == "lost_lane"
+    assert "exited with status 3 while importing ends" in failure["message"]
