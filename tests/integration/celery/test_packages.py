@@ -15,6 +15,8 @@ from laneway.packages import open_package
 from laneway.packages.archive import build_archive
 from laneway.packages.shelf import Shelf
 
+pytestmark = pytest.mark.redis
+
 MANIFEST = '[package]\nname = "far"\nversion = "1.0"\nentry_module = "far"\n'
 SOURCE = '''"""A package for other machines."""
 

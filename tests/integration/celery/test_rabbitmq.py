@@ -8,6 +8,8 @@ from celery_losses import Losses
 
 from laneway.testing.lanes import LaneConformance
 
+pytestmark = pytest.mark.rabbitmq
+
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[Broker]:

@@ -19,6 +19,8 @@ from laneway.lanes import CeleryLane, Fleet
 from laneway.ports import Lane
 from laneway.testing.lanes import LaneConformance, order_for
 
+pytestmark = pytest.mark.redis
+
 LIMIT = 0.3
 
 

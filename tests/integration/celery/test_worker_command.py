@@ -7,12 +7,15 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import pytest
 from brokers import Broker
 from celery_losses import Start
 from far_steps import described
 
 import laneway
 from laneway import Engine
+
+pytestmark = pytest.mark.redis
 
 
 def told(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
