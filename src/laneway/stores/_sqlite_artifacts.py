@@ -124,22 +124,32 @@ class Files:
         with suppress(OSError):
             place.parent.rmdir()
 
-    def strays(self, connection: sqlite3.Connection) -> Any:
-        """Files that no row knows, as seen now; some may be known a moment later."""
-        if not self.objects.is_dir():
-            return []
-        known = {bytes(one).hex() for (one,) in connection.execute(self.sql["hashes"])}
-        found = (f"{shard.name}{file.name}" for shard in self.objects.iterdir() for file in shard.iterdir())
-        return [one for one in found if one not in known]
+    def leftovers(self, connection: sqlite3.Connection) -> Any:
+        """What may be deleted, as seen now, without holding up the writer: it is looked at once more before it goes.
 
-    def tidy(self, strays: Sequence[str]) -> Callable[[sqlite3.Connection], dict[str, int]]:
-        """Delete what nobody uses: artifacts without runs, uses of runs that never came to be, files without rows."""
+        Uses of runs that never came to be, artifacts that nobody uses, files that no row knows.
+        """
+        sql = self.sql
+        runs = connection.execute(sql["loose"], (first_id(time.time() - DAY),)).fetchall()
+        unused = [one for (one,) in connection.execute(sql["unused"])]
+        strays: list[str] = []
+        if self.objects.is_dir():
+            known = {bytes(one).hex() for (one,) in connection.execute(sql["hashes"])}
+            found = (
+                f"{shard.name}{file.name}" for shard in self.objects.iterdir() for file in shard.iterdir()
+            )
+            strays = [one for one in found if one not in known]
+        return runs, unused, strays
+
+    def tidy(
+        self, runs: Sequence[tuple[bytes]], unused: Sequence[bytes], strays: Sequence[str]
+    ) -> Callable[[sqlite3.Connection], dict[str, int]]:
+        """Delete these leftovers, as far as they still are some."""
 
         def job(connection: sqlite3.Connection) -> dict[str, int]:
-            connection.execute(self.sql["loose"], (first_id(time.time() - DAY),))
-            removed = self.remove(
-                connection, [one for (one,) in connection.execute(self.sql["unused"]).fetchall()]
-            )
+            released = self.released(connection, runs)
+            connection.executemany(self.sql["forget"], runs)
+            removed = self.remove(connection, dict.fromkeys([*unused, *released]))
             for digest in strays:
                 if len(digest) != 64 or not _known(connection, self.sql, digest):
                     self._unlink(digest)
@@ -215,8 +225,9 @@ async def tidied(store: SqliteStore) -> dict[str, int]:
     """Delete what nobody uses, and what dead engines left in the folder; says how much of it was artifacts."""
     files = store.files
     await asyncio.to_thread(files.clear_staging)
-    strays: Any = await store._read(files.strays)
-    removed: dict[str, int] = await store._do(files.tidy(strays))
+    found: Any = await store._read(files.leftovers)
+    runs, unused, strays = found
+    removed: dict[str, int] = await store._do(files.tidy(runs, unused, strays))
     return removed
 
 

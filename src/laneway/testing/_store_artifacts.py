@@ -134,14 +134,17 @@ class ArtifactCases:
 
     async def test_sweeps_never_take_what_others_begin_to_use(self, site: Site, tmp_path: Path) -> None:
         """One store keeps and uses, another one ends and sweeps: no run is ever left without its artifact."""
-        rounds = 25
+        swept = 0
         async with opened(site.store()) as store, opened(site.store()) as sweeper:
 
             async def use(number: int) -> list[Any]:
                 trouble: list[Any] = []
-                for step in range(rounds):
+                step = 0
+                while step < 25 or swept < 5:
+                    step += 1
+                    await asyncio.sleep(0)  # a store in memory never waits for anything
                     run = await store.submit(submission())
-                    body = b"%d" % (step % 3)
+                    body = b"%d %d" % (number // 2, step % 2)
                     if number % 2:
                         await artifacts_of(store).keep(run.run, staged(tmp_path, body), ())
                     elif await artifacts_of(store).keep(run.run, {}, [digest_of(body)]):
@@ -152,12 +155,11 @@ class ArtifactCases:
                     await finished(store, run)
                 return trouble
 
-            async def sweep() -> int:
-                swept = 0
+            async def sweep() -> None:
+                nonlocal swept
                 while not done.is_set():
-                    swept += (await sweeper.sweep(before=150.0, limit=3))["artifacts"]
+                    swept += (await sweeper.sweep(before=150.0))["artifacts"]
                     await asyncio.sleep(0)
-                return swept
 
             async def use_all() -> list[Any]:
                 async with aio.TaskGroup() as users:
@@ -167,9 +169,9 @@ class ArtifactCases:
 
             done = asyncio.Event()
             async with aio.TaskGroup() as group:
-                trouble, swept = group.create_task(use_all()), group.create_task(sweep())
+                trouble = group.create_task(use_all())
+                group.create_task(sweep())
             assert trouble.result() == []
-            assert swept.result() > 0, "nothing was swept meanwhile"
 
     async def test_artifacts_outlive_the_engine_that_kept_them(self, site: Site, tmp_path: Path) -> None:
         async with opened(site.store()) as keeper, opened(site.store()) as other:

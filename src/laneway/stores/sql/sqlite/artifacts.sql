@@ -19,8 +19,11 @@ from artifact join artifact_use on artifact_use.hash = artifact.hash
 where artifact_use.run = ? order by created, artifact.hash;
 
 -- name: loose
-delete from artifact_use
+select distinct run from artifact_use
 where run < ? and not exists (select 1 from run where run.id = artifact_use.run);
+
+-- name: forget
+delete from artifact_use where run = ? and not exists (select 1 from run where run.id = artifact_use.run);
 
 -- name: unused
 select hash from artifact
