@@ -1,6 +1,7 @@
 """`laneway serve`: an engine with its scheduler, its triggers and a web face, until Ctrl-C."""
 
 import asyncio
+import logging
 import os
 import socket
 from contextlib import closing
@@ -14,13 +15,18 @@ from laneway.cli import _screen as screen
 from laneway.cli._errors import SUCCEEDED
 from laneway.cli._interrupts import Interrupts
 from laneway.cli._options import debug_option, store_option, store_url
+from laneway.engine.target import Target
 from laneway.settings import settings_from
 from laneway.web import application
 from laneway.web.server import is_loopback, listening, serve
 
 __all__ = ["serve_command"]
 
+log = logging.getLogger("laneway.web")
+
 _PORT = 8466
+_MOST_TAKEN_UP = 1000
+"""Of each workflow and status."""
 
 
 class AddressTaken(LanewayError):
@@ -92,6 +98,7 @@ async def _serve(
                 return
             interrupts.handled = True
             await engine.scheduler.start()
+            await _go_on(engine)
             address = _address(host, listens)
             screen.errors().print(
                 f"serving {screen.without_controls(store)} at {address}; Ctrl-C ends it", soft_wrap=True
@@ -106,6 +113,25 @@ async def _declare(engine: Engine, target: str) -> bool:
         await engine.schedule_package(found.reference.rpartition("#")[0])
     await engine.scheduler.triggers.on_http(found.workflow.name, found, keep=False)
     return True
+
+
+async def _go_on(engine: Engine) -> None:
+    """Take up what runs of triggers were under way when the last program ended. What cannot be is left, with why."""
+    found: dict[str, Target] = {}
+    for trigger in await engine.scheduler.triggers.all():
+        try:
+            target = await engine.load(trigger.target)
+        except LanewayError as error:
+            log.warning("trigger %s cannot start its workflow: %s", trigger.name, error)
+        else:
+            found[target.reference] = target
+    for target in found.values():
+        for status in ("running", "suspended"):
+            for row in await engine.find(workflow=target.workflow.name, status=status, limit=_MOST_TAKEN_UP):
+                try:
+                    await engine.resume(row["id"], target)
+                except LanewayError as error:
+                    log.warning("run %s is left as it is: %s", row["id"], error)
 
 
 def _listening(host: str, port: int) -> socket.socket:

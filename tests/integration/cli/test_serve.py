@@ -127,6 +127,24 @@ def test_running_steps_get_their_grace_and_a_second_signal_ends_it_at_once(
     assert server.returncode == 3
 
 
+def test_runs_of_a_server_that_was_killed_go_on_with_the_next(
+    laneway: Laneway, started: Start, folder: Path
+) -> None:
+    server = started("serve", "calls.py:sleepy", "--port", "0")
+    call(f"{address_of(server)}/triggers/sleepy", {"seconds": 1.0})
+    wait_for(folder / "began")
+    os.killpg(server.pid, signal.SIGKILL)
+    server.communicate(timeout=20)
+    (folder / "began").unlink()
+    server = started("serve", "calls.py:sleepy", "--port", "0")
+    address_of(server)
+    wait_for(folder / "began")
+    os.killpg(server.pid, signal.SIGTERM)
+    server.communicate(timeout=20)
+    (run,) = json.loads(laneway("runs", "list", "--json").stdout)
+    assert run["status"] == "succeeded"
+
+
 def wait_for(file: Path) -> None:
     until = time.monotonic() + 20
     while not file.exists():
