@@ -4,6 +4,10 @@ import signal
 import threading
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("machine")  # what else the machine does says nothing about the code
 
 for name in ("lanes", "store_parts", "_store_leases", "_store_questions", "_store_runs"):
     pytest.register_assert_rewrite(f"laneway.testing.{name}")  # before any test imports them
