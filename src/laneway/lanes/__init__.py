@@ -1,4 +1,4 @@
-"""Where attempts run: loop, thread, interpreter, process, celery. Names are loaded lazily: every worker imports this."""
+"""Where attempts run: loop, thread, interpreter, process, celery. Names are lazy, because every worker imports this."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
