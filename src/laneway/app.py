@@ -390,7 +390,3 @@ class Engine(Controls):
         if self._runs is None or self._around is None:
             raise EngineClosed()
         return self._runs, self._around
-
-
-def _text(run: bytes) -> str:
-    return str(UUID(bytes=run))

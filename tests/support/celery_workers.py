@@ -25,7 +25,9 @@ class Worker:
             "LANEWAY_CELERY_BROKER": broker,
             "LANEWAY_LOG_FORMAT": "json",
             "LANEWAY_LOG": "info",
-            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *filter(None, [kept.get("PYTHONPATH")])]),
+            "PYTHONPATH": os.pathsep.join(
+                [str(Path(__file__).parent), *filter(None, [kept.get("PYTHONPATH")])]
+            ),
             **variables,
         }
         with self._out.open("wb") as out, self._err.open("wb") as err:

@@ -38,7 +38,7 @@ FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "any": (object,),
 }
-"""What a declared field of a call's body may hold, by the names of JSON Schema. With a `?` after it it may be missing."""
+"""What a field of a call's body may hold, by the names of JSON Schema. With a `?` after it it may be missing."""
 
 
 class NotLeading(StoreError):

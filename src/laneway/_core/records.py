@@ -1,7 +1,7 @@
 """The rows that travel between engine and store. Tuples, because millions of them are made."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, cast
 
 from laneway._core.events import EventRow
 
@@ -21,7 +21,12 @@ __all__ = [
     "made",
 ]
 
-made = tuple.__new__
+
+class _Make(Protocol):
+    def __call__[Row](self, row: type[Row], fields: tuple[Any, ...], /) -> Row: ...
+
+
+made: _Make = cast("Any", tuple.__new__)
 """Builds one of these rows from all its fields in order, without the detour through its own `__new__`."""
 
 

@@ -107,7 +107,6 @@ async def test_fork_is_a_new_run_from_a_step_on(engine: Engine) -> None:
         await engine.fork(source.id, flow, from_step="scond")
 
 
-
 async def test_fork_with_a_known_key_gives_the_run_that_has_it(engine: Engine) -> None:
     calls = Calls()
     calls.broken = False
@@ -120,6 +119,7 @@ async def test_fork_with_a_known_key_gives_the_run_that_has_it(engine: Engine) -
     assert (again.id, again.is_new) == (first.id, False)
     assert (await again.result()).status == "succeeded"
     assert calls.seen == [], "nothing ran again"
+
 
 async def test_a_run_that_is_driven_is_not_done_over(engine: Engine) -> None:
     gate = asyncio.Event()
