@@ -70,7 +70,8 @@ class SqliteStore:
             migrations=migrations("sqlite") if changes is None else changes,
             busy=busy,
         )
-        self.files = Files(self.path.resolve(), synced=durability == "fsync")  # as SQLite names its own companions
+        # resolved, as SQLite names its own companions
+        self.files = Files(self.path.resolve(), synced=durability == "fsync")
         self._clock = clock
         self._hook = hook
         self._writer: Writer | None = None
