@@ -117,9 +117,11 @@ def sees_all(spec: TaskSpec) -> bool:
 
 
 def _wanted(spec: TaskSpec) -> Iterator[str]:
-    """Names that a task takes from others: its parameters but the item's, and its list."""
+    """Names that a task takes from others: its parameters but the item's, an inner run's inputs, and its list."""
     if spec.style == "value":
         yield from (name for name in spec.parameters if name != spec.item)
+    if spec.nested is not None and spec.nested.inputs is not None:
+        yield from (key for _, key in spec.nested.inputs)
     if spec.each is not None:
         yield spec.each
     if spec.asks != ("context",):

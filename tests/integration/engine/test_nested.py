@@ -37,7 +37,7 @@ async def test_an_inner_workflow_runs_as_a_run_of_its_own(engine: Engine) -> Non
         "outer",
         [
             text,
-            subworkflow(INNER, id="word", inputs={"text": "text"}, output="longest", dependencies=[text]),
+            subworkflow(INNER, id="word", inputs={"text": "text"}, output="longest"),
             shout,
         ],
     )
