@@ -106,7 +106,7 @@ async def test_artifact_waits_until_the_disk_has_room_for_its_record(disk: Path)
     ballast = disk / "ballast"
     with heard() as lines:
         async with Engine(f"sqlite:///{disk}/store.db") as engine:
-            running = asyncio.ensure_future(engine.run(making(after=lambda: fill(ballast))))
+            running = asyncio.ensure_future(engine.run(making(after=lambda: fill(ballast)), key="one"))
             line = await lines.line_with("waits for the store")
             assert "full" in line or "No space" in line
             assert not running.done()
