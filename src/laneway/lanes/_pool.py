@@ -23,6 +23,9 @@ __all__ = ["Pool"]
 _BUDGET_SECONDS = 0.001
 """Short tasks are handed ahead to a busy worker up to this much expected work."""
 _AHEAD = 64
+_NEXT_SECONDS = 0.05
+"""A longer task, up to this, is handed to a busy worker as its next one while more wait than there are workers: then no
+worker idles for the length of a hand-over, and nobody waits long behind it."""
 _FLOOR_SECONDS = 0.000016
 _REAP_SECONDS = 0.25
 """How long after a worker's pipe closed its host may take to be seen dead."""
@@ -114,6 +117,8 @@ class Pool:
         best: Worker | None = None
         load = 0.0
         ahead = 1 if order is None else order.task.batch
+        if ahead == 1 and expect <= _NEXT_SECONDS and len(self.waiting) > len(self.workers):
+            ahead = 2
         for worker in self.workers:
             if not worker.ready or worker.ending or worker.suspicious or worker.host.closing:
                 continue
