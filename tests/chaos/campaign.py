@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
-from servers import PostgresServer, postgres_programs
+from servers import postgres_server
 from tests.chaos import reading
 
 from laneway.testing.crash_points import STORE_POINTS
@@ -173,12 +173,7 @@ def _fresh(folder: Path) -> Path:
 @contextmanager
 def serving() -> Iterator[Callable[[Path], str]]:
     """A Postgres server; gives a new database's URL for each folder."""
-    programs = postgres_programs()
-    if programs is None:
-        raise SystemExit("needs PostgreSQL's programs")
-    server = PostgresServer(programs)
-    try:
-        server.start()
+    with postgres_server() as server:
 
         def url(place: Path) -> str:
             name = "".join(one for one in place.name.lower() if one.isalnum())
@@ -191,8 +186,6 @@ def serving() -> Iterator[Callable[[Path], str]]:
             return server.database(name)
 
         yield url
-    finally:
-        server.remove()
 
 
 def main() -> None:

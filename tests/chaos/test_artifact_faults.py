@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parts import lacking
 from rights import small_disk
-from servers import PostgresServer, postgres_programs
+from servers import postgres_server
 
 from laneway import Artifact, Engine, Workflow, artifact, task
 from laneway.stores.sqlite import SqliteStore
@@ -118,24 +117,16 @@ async def test_artifact_waits_until_the_disk_has_room_for_its_record(disk: Path)
 @pytest.mark.postgres
 @pytest.mark.timeout(120)
 async def test_artifact_waits_until_postgres_is_back() -> None:
-    programs = postgres_programs()
-    if programs is None:
-        lacking("needs PostgreSQL's programs: apt-get install postgresql")
-    server = PostgresServer(programs)
-    try:
-        server.start()
-        with heard() as lines:
-            async with Engine(server.url) as engine:
-                flow = making(after=lambda: server.stop("immediate"))
-                running = asyncio.ensure_future(engine.run(flow, key="one"))
-                await lines.line_with("an artifact of run")
-                assert not running.done()
-                await asyncio.to_thread(server.start)
-                result = await running
-                assert await engine.artifacts.read(result.context["made"]) == BODY
-                assert [one["runs"] for one in await engine.artifacts.list(result.id)] == [1]
-    finally:
-        server.remove()
+    with postgres_server() as server, heard() as lines:
+        async with Engine(server.url) as engine:
+            flow = making(after=lambda: server.stop("immediate"))
+            running = asyncio.ensure_future(engine.run(flow, key="one"))
+            await lines.line_with("an artifact of run")
+            assert not running.done()
+            await asyncio.to_thread(server.start)
+            result = await running
+            assert await engine.artifacts.read(result.context["made"]) == BODY
+            assert [one["runs"] for one in await engine.artifacts.list(result.id)] == [1]
 
 
 @pytest.mark.parametrize("durability", ["fsync", "commit"])

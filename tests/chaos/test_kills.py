@@ -4,8 +4,6 @@ import random
 from pathlib import Path
 
 import pytest
-from parts import lacking
-from servers import postgres_programs
 from tests.chaos.campaign import Tally, campaign, kills_of, serving
 
 
@@ -30,8 +28,6 @@ def test_killed_program_resumes_without_losing_or_repeating_a_committed_step(
 @pytest.mark.postgres
 @pytest.mark.timeout(300)
 def test_the_same_holds_on_postgres(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if postgres_programs() is None:
-        lacking("needs PostgreSQL's programs: apt-get install postgresql")
     seed = random.randrange(1 << 30)
     with serving() as url:
         tally = campaign(kills_of(seed, 10, every_point=0), Tally(seed), rounds=1, folder=tmp_path, url=url)

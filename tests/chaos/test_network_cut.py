@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from parts import lacking
 from rights import as_root
-from servers import postgres_programs
+from servers import needed_programs
 from wires import PostgresBehindWire
 
 from laneway import Engine, Workflow, task
@@ -19,10 +18,7 @@ RUNS = 60
 
 @pytest.fixture
 def server() -> Iterator[PostgresBehindWire]:
-    programs = postgres_programs()
-    if programs is None:
-        lacking("needs PostgreSQL's programs: apt-get install postgresql")
-    server = PostgresBehindWire(programs, as_root())
+    server = PostgresBehindWire(needed_programs(), as_root())
     try:
         server.start()
         yield server

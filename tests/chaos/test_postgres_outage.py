@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from parts import lacking
-from servers import PostgresServer, postgres_programs
+from servers import PostgresServer, postgres_server
 
 from laneway import Engine, Workflow, task
 from laneway._core.errors import StoreUnavailable
@@ -16,15 +15,8 @@ pytestmark = [pytest.mark.chaos, pytest.mark.postgres, pytest.mark.timeout(120)]
 
 @pytest.fixture
 def server() -> Iterator[PostgresServer]:
-    programs = postgres_programs()
-    if programs is None:
-        lacking("needs PostgreSQL's programs: apt-get install postgresql")
-    server = PostgresServer(programs)
-    try:
-        server.start()
+    with postgres_server() as server:
         yield server
-    finally:
-        server.remove()
 
 
 @task

@@ -6,15 +6,21 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from glob import glob
 from pathlib import Path
+from uuid import uuid4
 
+import psycopg
+from parts import lacking
 from private_programs import environment_for, unpacked
+from psycopg import sql
 
-__all__ = ["PostgresServer", "postgres_programs"]
+__all__ = ["PostgresServer", "needed_programs", "postgres_server"]
 
 
-def postgres_programs() -> Path | None:
+def _postgres_programs() -> Path | None:
     """The folder with initdb and postgres, if there is one."""
     on_path = shutil.which("initdb")
     places = ("", str(unpacked()))
@@ -56,6 +62,13 @@ class PostgresServer:
     def database(self, name: str) -> str:
         return f"postgresql://laneway@127.0.0.1:{self.port}/{name}"
 
+    def new_database(self) -> str:
+        """The URL of an empty database; it goes with the server."""
+        name = f"test_{uuid4().hex}"
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        return self.database(name)
+
     def start(self, *options: str) -> None:
         settings = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
         self._run(
@@ -82,3 +95,19 @@ class PostgresServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server of its own within the block; skips the test, or fails it in CI, where Postgres is not installed."""
+    server = PostgresServer(needed_programs())
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+def needed_programs() -> Path:
+    """Postgres's programs; without them the test is skipped, or fails in CI."""
+    return _postgres_programs() or lacking("needs PostgreSQL's programs: apt-get install postgresql")

@@ -1,12 +1,10 @@
 """The Postgres store keeps the store contract, on a real server."""
 
-from collections.abc import AsyncIterator, Iterator
-from uuid import uuid4
+from collections.abc import Iterator
 
 import psycopg
 import pytest
-from parts import lacking
-from servers import PostgresServer, postgres_programs
+from servers import PostgresServer, postgres_server
 
 from laneway.stores._migrations import migrations
 from laneway.stores._postgres_link import Link
@@ -19,15 +17,8 @@ pytestmark = pytest.mark.postgres
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    programs = postgres_programs()
-    if programs is None:
-        lacking("needs PostgreSQL's programs: apt-get install postgresql")
-    server = PostgresServer(programs)
-    try:
-        server.start()
+    with postgres_server() as server:
         yield server
-    finally:
-        server.remove()
 
 
 class PostgresSite:
@@ -44,21 +35,13 @@ class PostgresSite:
 
 class TestPostgresStore(StoreSuite, ArtifactSuite):
     @pytest.fixture
-    async def site(self, server: PostgresServer) -> AsyncIterator[PostgresSite]:
-        name = f"test_{uuid4().hex}"
-        async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
-            await connection.execute(f"create database {name}".encode())
-            yield PostgresSite(server.database(name))
-            await connection.execute(f"drop database {name} with (force)".encode())
+    async def site(self, server: PostgresServer) -> PostgresSite:
+        return PostgresSite(server.new_database())
 
 
 @pytest.fixture
-async def database(server: PostgresServer) -> AsyncIterator[str]:
-    name = f"test_{uuid4().hex}"
-    async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
-        await connection.execute(f"create database {name}".encode())
-        yield server.database(name)
-        await connection.execute(f"drop database {name} with (force)".encode())
+def database(server: PostgresServer) -> str:
+    return server.new_database()
 
 
 async def test_release_before_artifacts_works_on_beside_this_one(database: str) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from brokers import Broker
 from celery_losses import Start
-from parts import lacking
-from servers import PostgresServer, postgres_programs
+from servers import postgres_server
 
 from laneway import Engine, RunFailed
 from laneway.packages import open_package
@@ -70,15 +69,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'laneway.db'}"
         return
-    programs = postgres_programs()
-    if programs is None:
-        lacking("needs PostgreSQL's programs: apt-get install postgresql")
-    server = PostgresServer(programs)
-    try:
-        server.start()
+    with postgres_server() as server:
         yield server.url
-    finally:
-        server.remove()
 
 
 async def test_package_reaches_a_worker_through_the_store_by_its_content(

@@ -10,10 +10,8 @@ from typing import Any
 from uuid import uuid4
 
 import artifact_tasks as flows
-import psycopg
 import pytest
-from parts import lacking
-from servers import PostgresServer, postgres_programs
+from servers import PostgresServer, postgres_server
 
 import laneway
 from laneway import Artifact, Engine, RunFailed, artifact
@@ -25,26 +23,15 @@ LANES = ("loop", "thread", "interpreter", "process")
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    programs = postgres_programs()
-    if programs is None:
-        lacking("needs PostgreSQL's programs: apt-get install postgresql")
-    server = PostgresServer(programs)
-    try:
-        server.start()
+    with postgres_server() as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
     if request.param == "postgres":
         server: PostgresServer = request.getfixturevalue("server")
-        name = f"test_{uuid4().hex}"
-        async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
-            await connection.execute(f"create database {name}".encode())
-            yield server.database(name)
-            await connection.execute(f"drop database {name} with (force)".encode())
+        yield server.new_database()
     else:
         yield "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/laneway.db"
 

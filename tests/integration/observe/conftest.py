@@ -6,12 +6,9 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import psycopg
 import pytest
-from parts import lacking
-from servers import PostgresServer, postgres_programs
+from servers import PostgresServer, postgres_server
 
 from laneway.observe import logs
 
@@ -46,15 +43,8 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[PostgresServer]:
     """A server of its own."""
-    programs = postgres_programs()
-    if programs is None:
-        lacking("needs PostgreSQL's programs: apt-get install postgresql")
-    server = PostgresServer(programs)
-    try:
-        server.start()
+    with postgres_server() as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -63,7 +53,4 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/laneway.db"
     server: PostgresServer = request.getfixturevalue("postgres")
-    name = f"observe_{uuid4().hex}"
-    with psycopg.connect(server.url, autocommit=True) as connection:
-        connection.execute(f"create database {name}".encode())
-    return server.database(name)
+    return server.new_database()

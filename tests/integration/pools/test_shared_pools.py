@@ -8,13 +8,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import psycopg
 import pytest
-from parts import lacking
-from psycopg import sql
-from servers import PostgresServer, postgres_programs
+from servers import PostgresServer, postgres_server
 from shared_pool_model import OPERATIONS, Model, Watched
 
 from laneway import Engine, SharedPool, Workflow, task
@@ -50,26 +46,16 @@ flow = Workflow("licensed", [numbers, licensed])
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    programs = postgres_programs()
-    if programs is None:
-        lacking("needs PostgreSQL's programs: apt-get install postgresql")
-    server = PostgresServer(programs)
-    try:
-        server.start()
+    with postgres_server() as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/laneway.db"
     server: PostgresServer = request.getfixturevalue("server")
-    name = f"pools_{uuid4().hex}"
-    async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
-        await connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-    return server.database(name)
+    return server.new_database()
 
 
 async def until(condition: Callable[[], bool]) -> None:

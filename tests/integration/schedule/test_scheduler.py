@@ -4,12 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
 
-import psycopg
 import pytest
-from psycopg import sql
-from servers import PostgresServer, postgres_programs
+from servers import PostgresServer, postgres_server
 
 from laneway import Engine, Scheduler, Workflow, task
 from laneway._core.errors import JsonInvalid
@@ -56,30 +53,16 @@ bad = Workflow("bad", [broken])
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    programs = postgres_programs()
-    if programs is None:
-        pytest.skip("needs PostgreSQL's programs: apt-get install postgresql")
-    server = PostgresServer(programs)
-    try:
-        server.start()
+    with postgres_server() as server:
         yield server
-    finally:
-        server.remove()
-
-
-async def fresh_database(request: pytest.FixtureRequest) -> str:
-    server: PostgresServer = request.getfixturevalue("server")
-    name = f"schedule_{uuid4().hex}"
-    async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
-        await connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-    return server.database(name)
 
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Engine]:
     url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/laneway.db"
     if request.param == "postgres":
-        url = await fresh_database(request)
+        server: PostgresServer = request.getfixturevalue("server")
+        url = server.new_database()
     async with Engine(url, grace=0.2) as opened:
         yield opened
 
@@ -388,7 +371,10 @@ async def test_a_job_that_ends_within_the_grace_is_recorded_before_closing_retur
 async def test_of_several_engines_one_schedules_and_another_takes_over_at_once(
     request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock, kind: str
 ) -> None:
-    url = f"sqlite:///{tmp_path}/laneway.db" if kind == "sqlite" else await fresh_database(request)
+    url = f"sqlite:///{tmp_path}/laneway.db"
+    if kind == "postgres":
+        server: PostgresServer = request.getfixturevalue("server")
+        url = server.new_database()
     async with Engine(url) as one, Engine(url) as two:
         first, second = Scheduler(one, clock=clock), Scheduler(two, clock=clock)
         await first.start()

@@ -12,13 +12,10 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from uuid import uuid4
 
 import psycopg
 import pytest
-from parts import lacking
-from psycopg import sql
-from servers import PostgresServer, postgres_programs
+from servers import PostgresServer, postgres_server
 
 from laneway import Engine, Scheduler
 
@@ -31,15 +28,8 @@ STEP_MS = 40
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    programs = postgres_programs()
-    if programs is None:
-        lacking("needs PostgreSQL's programs: apt-get install postgresql")
-    server = PostgresServer(programs)
-    try:
-        server.start()
+    with postgres_server() as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -47,10 +37,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/laneway.db"
     server: PostgresServer = request.getfixturevalue("server")
-    name = f"takeover_{uuid4().hex}"
-    with psycopg.connect(server.url, autocommit=True) as connection:
-        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-    return server.database(name)
+    return server.new_database()
 
 
 async def begun(url: str) -> asyncio.subprocess.Process:
