@@ -14,7 +14,7 @@ from laneway import __version__
 from laneway._core.compat import FreeThreaded, Probe
 from laneway.app import Engine
 from laneway.cli._display import Display, display_for
-from laneway.cli._execution import begin, drive
+from laneway.cli._execution import Told, begin, drive
 from laneway.cli._interrupts import Interrupts
 from laneway.compat._children import Limits
 from laneway.compat._uv import Uv, find_uv
@@ -234,10 +234,11 @@ async def _run(batch: Batch, folder: Path, wishes: Wishes, interrupts: Interrupt
     async with Engine(f"sqlite:///{folder / 'runs.db'}", workers=wishes.jobs, grace=_GRACE) as engine:
         display: Display = display_for(engine.lanes)
         target = await find_target(_WORKFLOW, engine.fleet)
+        told = Told(engine)
         handle = await begin(engine, target, context, key=key, resume=None, new=False, say=display.note)
         interrupts.handled = True
         ended = await drive(
-            engine, target, handle, display=display, title=f"probing {len(batch.orders)} distributions",
+            engine, target, handle, told, display=display, title=f"probing {len(batch.orders)} distributions",
             interrupts=interrupts, grace=_GRACE,
         )  # fmt: skip
         interrupts.handled = False

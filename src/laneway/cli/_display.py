@@ -186,20 +186,10 @@ class PlainDisplay:
         self._progress: Progress | None = None
         self._told = time.monotonic()
         self._failures = 0
-        self._over: set[str] = set()
-        """Tasks whose end was told: one that is quicker than the display is told at the start, then by its event."""
 
     def start(self, progress: Progress, title: str) -> None:
         self._progress = progress
         self._say(title)
-        for one in progress.tasks.values():
-            if one.is_over and not progress.kept:
-                self._tell_end(one)
-
-    def _tell_end(self, one: TaskProgress) -> None:
-        if one.name not in self._over:
-            self._over.add(one.name)
-            self._say(self._done(one))
 
     @staticmethod
     def _done(one: TaskProgress) -> str:
@@ -222,7 +212,7 @@ class PlainDisplay:
             elif row.kind == "step_retrying" and one.retries <= 20:
                 self._say(f"{_step(row)} will be tried again: {_message(row)}")
             elif row.kind == "step_succeeded" and one.is_over and row.item < 0:
-                self._tell_end(one)
+                self._say(self._done(one))
 
     def update(self) -> None:
         progress = self._progress

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from laneway import aio
 from laneway._core.context import encode_object
+from laneway._core.events import EventRow
 from laneway._core.jsonvalue import check
 from laneway._core.records import NO_ITEM
 from laneway.app import Engine
@@ -22,7 +23,7 @@ from laneway.engine.handle import RunHandle, RunInterrupted
 from laneway.engine.results import RunResult, result_of
 from laneway.engine.target import Target
 
-__all__ = ["Ended", "begin", "drive", "kept_items", "taken_up"]
+__all__ = ["Ended", "Told", "begin", "drive", "kept_items", "taken_up"]
 
 _REDRAW_SECONDS = 0.125
 _LOOK_BACK = 1000
@@ -36,6 +37,25 @@ class Ended(NamedTuple):
     was_stopped: bool
     """True when the user stopped the program; the run can be gone on with unless the store is memory://."""
     seconds: float
+
+
+class Told:
+    """An engine's events from before a run begins: what it does before anybody can look at it is told, too."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._early: list[Sequence[EventRow]] = []
+        self._listener: Callable[[Sequence[EventRow]], None] = self._early.append
+        engine.listen(self._hear)
+
+    def _hear(self, rows: Sequence[EventRow]) -> None:
+        self._listener(rows)
+
+    def to(self, listener: Callable[[Sequence[EventRow]], None]) -> None:
+        """Tell what was heard so far, then all that comes."""
+        for rows in self._early:
+            listener(rows)
+        self._early.clear()
+        self._listener = listener
 
 
 async def begin(
@@ -82,7 +102,7 @@ async def taken_up(engine: Engine, run: str, target: Target, *, force: bool) -> 
         RunDriven: another program drives it.
     """
     handle = await engine.resume(run, target, force=force)
-    if engine.live(run) is None and (await engine.result(run)).status == "running":
+    if handle.driver is None and (await engine.result(run)).status == "running":
         raise RunDriven(run=run)
     return handle
 
@@ -106,7 +126,7 @@ async def _found_again(
             )
             continue
         handle = await engine.resume(row["id"], target)
-        if engine.live(row["id"]) is not None:
+        if handle.driver is not None:
             say(
                 f"going on with run {row['id']} from {ago(time.time() - row['created'])}; --new starts afresh"
             )
@@ -135,6 +155,7 @@ async def drive(
     engine: Engine,
     target: Target,
     handle: RunHandle,
+    told: Told,
     *,
     display: Display,
     title: str,
@@ -142,21 +163,21 @@ async def drive(
     grace: float,
 ) -> Ended:
     """Show a run until it ends or the user stops it; then running steps get `grace` seconds and the engine closes."""
-    driver = engine.live(handle.id)
+    driver = handle.driver
     began = time.monotonic()
     if driver is None:  # it was over already, or another program drives it
         result = await handle.result(check=False)
         return Ended(result, was_stopped=False, seconds=time.monotonic() - began)
     progress = Progress(driver, [lane.name for lane in engine.runnable(target).lanes], is_new=handle.is_new)
 
-    def seen(rows: Any) -> None:
+    def seen(rows: Sequence[EventRow]) -> None:
         progress.seen(rows)
         display.seen(rows)
 
-    engine.listen(seen)
     waiting = aio.create_task(handle.result(check=False), name="run")
     asked = aio.create_task(interrupts.asked.wait(), name="interrupt")
     display.start(progress, title)
+    told.to(seen)
     try:
         while not waiting.done() and not asked.done():
             progress.look(time.monotonic())

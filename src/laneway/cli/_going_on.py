@@ -12,7 +12,7 @@ from laneway.app import Engine
 from laneway.cli import _screen as screen
 from laneway.cli._display import display_for
 from laneway.cli._errors import CANCELLED, status_of
-from laneway.cli._execution import Ended, drive, kept_items
+from laneway.cli._execution import Ended, Told, drive, kept_items
 from laneway.cli._interrupts import Interrupts
 from laneway.cli._options import store_url
 from laneway.cli._run_errors import RunOver, RunTargetUnknown
@@ -60,19 +60,20 @@ async def _within(wanted: Wanted, begin: Begin, interrupts: Interrupts) -> Ended
             raise RunOver(run=run, status=record["status"])
         display = display_for(engine.lanes)
         target = await _code(wanted, record, engine)
+        told = Told(engine)
         try:
             handle = await begin(engine, run, target)
         except RunChanged as error:
             _say_what_can_be_done(wanted, run, error)
             raise
-        driver = engine.live(handle.id)
+        driver = handle.driver
         if driver is not None:
             kept = kept_items(driver)
             display.note(f"kept {kept} finished step{'' if kept == 1 else 's'}")
         interrupts.handled = True
         title = f"{target.workflow.name}  run {handle.id}"
         return await drive(
-            engine, target, handle, display=display, title=title, interrupts=interrupts, grace=grace
+            engine, target, handle, told, display=display, title=title, interrupts=interrupts, grace=grace
         )
 
 

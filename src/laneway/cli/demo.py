@@ -15,7 +15,7 @@ from laneway.cli._demo_parts import Comparison, compared, example, seconds_by_la
 from laneway.cli._demo_view import as_shown, show_audit, show_isolation, show_unvendored
 from laneway.cli._display import Display, display_for
 from laneway.cli._errors import CANCELLED, SUCCEEDED, status_of
-from laneway.cli._execution import Ended, begin, drive, kept_items
+from laneway.cli._execution import Ended, Told, begin, drive, kept_items
 from laneway.cli._interrupts import Interrupts
 from laneway.cli._isolation import Isolation, NotVendored, side_by_side, vendor
 from laneway.cli._options import debug_option, json_option
@@ -144,17 +144,18 @@ async def _audit(root: Path, options: dict[str, Any], interrupts: Interrupts) ->
         target = await find_target(str(package), engine.fleet)
         context = {"root": str(root), "out": str(options["out"].resolve())}
         since = time.time()
+        told = Told(engine)
         handle = await begin(
             engine, target, context, key=None, resume=None, new=options["new"], say=display.note
         )
-        driver = engine.live(handle.id)
+        driver = handle.driver
         kept = 0 if driver is None or handle.is_new else kept_items(driver, "analyse")
         if not handle.is_new:
             display.note(f"kept {kept} finished files")
         interrupts.handled = True
         title = f"Auditing {root}"
         ended = await drive(
-            engine, target, handle, display=display, title=title, interrupts=interrupts, grace=_GRACE
+            engine, target, handle, told, display=display, title=title, interrupts=interrupts, grace=_GRACE
         )
     comparison = None
     if ended.result.status == "succeeded":

@@ -14,7 +14,7 @@ from laneway.app import Engine
 from laneway.cli import _screen as screen
 from laneway.cli._display import display_for
 from laneway.cli._errors import CANCELLED, status_of
-from laneway.cli._execution import Ended, begin, drive, kept_items
+from laneway.cli._execution import Ended, Told, begin, drive, kept_items
 from laneway.cli._interrupts import Interrupts
 from laneway.cli._options import context_from, debug_option, json_option, store_option, store_url, tags_from
 from laneway.cli._stores import full_id
@@ -106,6 +106,7 @@ async def _within(options: dict[str, Any], context: dict[str, Any], interrupts: 
         display = display_for(engine.lanes)
         target = await find_target(options["target"], engine.fleet)
         resume = None if options["resume"] is None else await full_id(engine.store, options["resume"])
+        told = Told(engine)
         handle = await begin(
             engine,
             target,
@@ -119,7 +120,7 @@ async def _within(options: dict[str, Any], context: dict[str, Any], interrupts: 
             priority=options["priority"],
             deadline=None if options["deadline"] is None else time_from("--deadline", options["deadline"]),
         )
-        driver = engine.live(handle.id)
+        driver = handle.driver
         if driver is None:
             display.note(f"run {handle.id} is over already; this is its result")
         elif not handle.is_new:
@@ -128,7 +129,7 @@ async def _within(options: dict[str, Any], context: dict[str, Any], interrupts: 
         interrupts.handled = True
         title = f"{target.workflow.name}  run {handle.id}"
         return await drive(
-            engine, target, handle, display=display, title=title, interrupts=interrupts, grace=grace
+            engine, target, handle, told, display=display, title=title, interrupts=interrupts, grace=grace
         )
 
 

@@ -38,6 +38,11 @@ class RunHandle:
         self._driver = driver
 
     @property
+    def driver(self) -> Driver | None:
+        """What drives the run in this engine, or drove it to its end; None where it was over or is driven elsewhere."""
+        return self._driver
+
+    @property
     def kept(self) -> int:
         """How many finished steps were found in the store when the run was taken up."""
         return 0 if self._driver is None else self._driver.kept

@@ -21,6 +21,24 @@ ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7][0-9;]*m")
 SHOW_CURSOR = "\x1b[?25h"
 HIDE_CURSOR = "\x1b[?25l"
+SLOW_TO_LOOK = """
+import asyncio
+import sys
+
+from laneway import Engine
+from laneway.cli import main
+
+begin = Engine.start
+
+async def start(self, *arguments, **options):
+    handle = await begin(self, *arguments, **options)
+    await handle.result(check=False)
+    await asyncio.sleep(0.1)
+    return handle
+
+Engine.start = start
+sys.exit(main())
+"""
 
 
 class Terminal:
@@ -138,3 +156,28 @@ def test_a_plain_terminal_gets_plain_lines(terminal: Callable[..., Terminal]) ->
     shown = terminal("run", "flow.py:flow", TERM="dumb").rest()
     assert "\x1b" not in shown
     assert "double done (3 steps)" in shown
+
+
+@pytest.mark.parametrize("workflow", ["parsing", "sum"])
+def test_a_run_that_is_over_before_the_command_looks_at_it_is_told_like_any_other(
+    folder: Path, workflow: str
+) -> None:
+    (folder / "slow_to_look.py").write_text(SLOW_TO_LOOK, encoding="utf-8")
+    target = {"parsing": "flow.py:parsing", "sum": "flow.py:flow"}[workflow]
+    done = subprocess.run(
+        [sys.executable, "slow_to_look.py", "run", target, "-c", "text=abc"],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert "is over already" not in done.stderr
+    if workflow == "parsing":
+        assert done.returncode == 1
+        assert done.stderr.count("parse failed: ValueError") == 1
+    else:
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("double done (3 steps)") == 1
+        assert "total = 6" in done.stdout
