@@ -35,11 +35,14 @@ class Flight(msgspec.Struct, eq=False):
     """True once nobody waits for it any more."""
     crashed: bool = False
     """True when its worker died while it ran, together with others that may have been the cause."""
+    has_ended: bool = False
+    """True once nothing of it goes on: it was answered, or given up before a worker began it."""
     over: asyncio.Future[None] | None = None
     """Set where somebody waits for the attempt's end rather than for its outcome."""
 
     def end(self) -> None:
         """No time limit runs any more, and whoever waits for the end may go on."""
+        self.has_ended = True
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None

@@ -89,6 +89,8 @@ class Pool:
     async def _stopped(self, flight: Flight) -> None:
         if flight.worker is None:  # it waits; whoever hands orders out passes it over
             return
+        if flight.has_ended:  # the answer came between the cancellation and this moment
+            return
         over = flight.over = self.loop.create_future()
         if self.is_running(flight):
             stop(self, flight)

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from laneway.authoring import spec_of
@@ -253,6 +254,22 @@ class LaneConformance:
         else:
             raise AssertionError("a cancelled attempt came back with an outcome")
         assert time.monotonic() - begun < 5
+        assert await self._value(lane, "echo", data="next") == "next"
+        assert lane.health().running == 0
+
+    async def test_cancelling_in_the_moment_the_answer_comes_ends_the_attempt(self, lane: Lane) -> None:
+        await self._value(lane, "echo", data="warm")
+        loop = asyncio.get_running_loop()
+        for turns in range(3):
+            running = asyncio.ensure_future(self._run(lane, "echo", data="answered"))
+            await asyncio.sleep(0)  # the order is on its way, and the loop sees its answer only after the next line
+            time.sleep(0.1)  # noqa: ASYNC251 - answer and cancellation are to meet in one turn of the loop
+            cancel: Callable[[], Any] = running.cancel
+            for _ in range(turns):
+                cancel = partial(loop.call_soon, cancel)
+            cancel()
+            await asyncio.wait({running}, timeout=5)
+            assert running.done(), "the attempt goes on although it was answered and nobody wants it"
         assert await self._value(lane, "echo", data="next") == "next"
         assert lane.health().running == 0
 
