@@ -262,9 +262,11 @@ class LaneConformance:
         loop = asyncio.get_running_loop()
         for turns in range(3):
             running = asyncio.ensure_future(self._run(lane, "echo", data="answered"))
-            await asyncio.sleep(0)  # the order is on its way, and the loop sees its answer only after the next line
+            await asyncio.sleep(
+                0
+            )  # the order is on its way; the loop sees its answer only after the next line
             time.sleep(0.1)  # noqa: ASYNC251 - answer and cancellation are to meet in one turn of the loop
-            cancel: Callable[[], Any] = running.cancel
+            cancel: Callable[..., Any] = running.cancel
             for _ in range(turns):
                 cancel = partial(loop.call_soon, cancel)
             cancel()
