@@ -215,7 +215,9 @@ class Desk:
         """A file with its content, checked."""
         digest = one.digest
         handed_over = f"{self.staging}/{digest}" if self.staging else ""
-        for path in (staged, handed_over, self.place(digest) if self.objects else ""):
+        kept = self.place(digest) if self.objects else ""
+        # What was kept stays there; what was handed over moves to the kept ones at any moment.
+        for path in (staged, kept, handed_over, kept):
             if not path:
                 continue
             try:

@@ -104,7 +104,7 @@ async def test_killed_engines_run_is_taken_over_at_once_on_the_same_host(tmp_pat
 
 async def test_frozen_engine_that_wakes_after_its_lease_writes_nothing(tmp_path: Path, gate: Gate) -> None:
     store, log = f"sqlite:///{tmp_path}/store.db", tmp_path / "log"
-    async with Engine(store, lease=0.5) as engine, program(store, log, gate, lease=0.5) as other:
+    async with Engine(store, lease=2) as engine, program(store, log, gate, lease=2) as other:
         pid, held = await gate.next()
         run = (await engine.find())[0]["id"]
         other.send_signal(signal.SIGSTOP)
@@ -132,11 +132,11 @@ async def test_frozen_engine_that_wakes_after_its_lease_writes_nothing(tmp_path:
 
 async def test_renewed_lease_outlives_its_length(tmp_path: Path, gate: Gate) -> None:
     store, log = f"sqlite:///{tmp_path}/store.db", tmp_path / "log"
-    async with Engine(store, lease=0.3) as engine, program(store, log, gate, lease=0.3):
+    async with Engine(store, lease=1) as engine, program(store, log, gate, lease=1):
         pid, held = await gate.next()
         run = (await engine.find())[0]["id"]
-        for _ in range(4):
-            await asyncio.sleep(0.3)  # the lease's own length: what is shown is that it was renewed
+        for _ in range(3):
+            await asyncio.sleep(1)  # the lease's own length: what is shown is that it was renewed
             assert not (await engine.resume(run, FLOW)).is_new
             assert (await engine.find())[0]["status"] == "running"
         assert gate.arrivals.empty(), "nobody else started the step"

@@ -141,6 +141,18 @@ def test_handle_reads_on_wherever_its_file_moves(desk: Desk, tmp_path: Path) -> 
     assert (made.read(), made.path) == (b"moving", place)
 
 
+def test_path_of_what_is_kept_stays_while_somebody_else_hands_the_same_over(
+    desk: Desk, tmp_path: Path
+) -> None:
+    kept = Path(desk.place(desk.make(b"same", "a/b").digest))
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"same")
+    again = desk.make(b"same", "a/b")
+    assert again.reference
+    assert (tmp_path / "staging" / "worker" / again.digest).is_file()
+    assert again.path == kept
+
+
 def test_each_file_is_read_through_once_until_it_changes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     made = desk.make(b"checked", "a/b")
     seen: list[str] = []
