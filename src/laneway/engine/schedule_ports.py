@@ -28,7 +28,7 @@ class JobNotFound(StoreError):
     """There is no such job in the store."""
 
     code = "LW-SCHED-002"
-    template = "there is no job {name!r} here{near}. `laneway schedule list` shows what there is."
+    template = "there is no job {name!r} here. {near}`laneway schedule list` shows what there is."
 
 
 class ScheduleBook(Protocol):
@@ -89,6 +89,7 @@ class Starter(Protocol):
         key: str | None = None,
         priority: int = 0,
         wait: bool = True,
+        tags: Mapping[str, str] | None = None,
     ) -> RunHandle:
         """Record a run and begin it; with a known key, the run that has it."""
         ...

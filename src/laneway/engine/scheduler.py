@@ -288,7 +288,7 @@ class Scheduler:
         if not found:
             names = [one.job.name for one in await self._book.jobs()]
             near = get_close_matches(name, names, 1)
-            raise JobNotFound(name=name, near=f"; did you mean {near[0]!r}?" if near else "")
+            raise JobNotFound(name=name, near=f"Did you mean {near[0]!r}? " if near else "")
         return found[0]
 
     async def next(self, name: str, count: int = 5) -> list[datetime]:

@@ -7,11 +7,14 @@ import msgspec
 
 from laneway._core.errors import PlanError, StoreError
 from laneway._core.jobs import FIELD_TYPES
+from laneway.engine.schedule_ports import JobInvalid
 
 __all__ = [
     "Trigger",
     "TriggerBodyInvalid",
+    "TriggerInvalid",
     "TriggerNotFound",
+    "TriggerPaused",
     "call_key",
     "call_parameters",
     "http_problems",
@@ -45,13 +48,32 @@ class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
     """`http`: the name of the secret that a caller must know. The secret itself is never kept in the store."""
     signature: str = ""
     """`http`: the header with the body's signature by that secret; without one the secret itself is sent."""
+    paused: bool = False
+    """Whether it starts nothing for now."""
 
 
 class TriggerNotFound(StoreError):
-    """There is no such HTTP trigger."""
+    """There is no such trigger."""
 
     code = "LW-SCHED-005"
-    template = "there is no HTTP trigger {name!r} here. `scheduler.triggers.on_http(...)` makes one."
+    template = "there is no {kind}trigger {name!r} here. {near}`laneway trigger list` shows what there is."
+
+    def __init__(self, *, name: str, kind: str = "", near: str = "") -> None:
+        super().__init__(name=name, kind=kind, near=near)
+
+
+class TriggerInvalid(JobInvalid):
+    """A trigger cannot be as it is. `problems` holds one text per mistake."""
+
+    code = "LW-SCHED-008"
+    template = "trigger {name!r} cannot be added: {listing}."
+
+
+class TriggerPaused(StoreError):
+    """A paused HTTP trigger was called."""
+
+    code = "LW-SCHED-007"
+    template = "trigger {name!r} is paused and starts nothing. `laneway trigger resume` lets it go on."
 
 
 class TriggerBodyInvalid(PlanError):

@@ -5,16 +5,19 @@ import ctypes
 import os
 import struct
 import sys
+import time
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Appeared", "FolderWatch", "appeared_since"]
+__all__ = ["Appeared", "FolderWatch", "appeared_since", "file_time"]
 
 _CLOSE_WRITE, _MOVED_TO, _CREATE, _IS_DIR = 0x8, 0x80, 0x100, 0x40000000
 _HEADER = struct.Struct("iIII")
 _LOOK_SECONDS = 2.0
+_CRUMB = 1000
+"""Nanoseconds by which an epoch second as a float may be off."""
 
 
 class Appeared(NamedTuple):
@@ -24,8 +27,14 @@ class Appeared(NamedTuple):
     identity: str
 
 
+def file_time() -> float:
+    """Now, as file systems tell it: by a clock that moves in steps of some milliseconds, on Linux."""
+    clock = getattr(time, "CLOCK_REALTIME_COARSE", None)
+    return time.time() if clock is None else time.clock_gettime(clock)
+
+
 def appeared_since(folder: str, pattern: str, since: float) -> list[Appeared]:
-    """What came into the folder, by name or by content, after that epoch second; oldest first."""
+    """What came into the folder, by name or by content, at that epoch second or later; oldest first."""
     found: list[tuple[int, Appeared]] = []
     try:
         entries = list(os.scandir(folder))
@@ -33,7 +42,7 @@ def appeared_since(folder: str, pattern: str, since: float) -> list[Appeared]:
         return []
     for entry in entries:
         one = _look(entry.path) if fnmatchcase(entry.name, pattern) else None
-        if one is not None and one[0] > since * 1e9:
+        if one is not None and one[0] >= since * 1e9 - _CRUMB:
             found.append(one)
     return [one for _, one in sorted(found)]
 

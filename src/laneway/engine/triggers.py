@@ -1,46 +1,41 @@
 """Triggers: a run's end, a file that appears or an HTTP call starts a workflow. In the store, each start once."""
 
-import asyncio
 import os
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
-import msgspec
 from msgspec import structs
 
-from laneway._core.errors import StoreUnavailable
 from laneway._core.events import EventRow
 from laneway._core.jobs import job_name_problem
 from laneway._core.jsonvalue import check
 from laneway.authoring import Workflow
 from laneway.engine.handle import RunHandle
-from laneway.engine.schedule_alarm import first_of
-from laneway.engine.schedule_ports import JobInvalid, Starter
-from laneway.engine.surroundings import log
+from laneway.engine.schedule_ports import Starter
 from laneway.engine.target import Target
+from laneway.engine.trigger_actions import ENDS, TriggerActions, run_name, tags_of
+from laneway.engine.trigger_book import TriggerBook
 from laneway.engine.trigger_records import (
     Trigger,
+    TriggerInvalid,
     TriggerNotFound,
+    TriggerPaused,
     call_key,
     call_parameters,
     http_problems,
 )
-from laneway.engine.trigger_watch import Appeared, FolderWatch, appeared_since
+from laneway.engine.trigger_watch import file_time
 from laneway.ports import Store
 
 __all__ = ["Triggers", "reference_of"]
 
-_KIND = "trigger"
-_ENDS = {"run_succeeded": "succeeded", "run_failed": "failed", "run_cancelled": "cancelled"}
-_LOOK_SECONDS = 5.0
-"""How soon the end of another program's run is seen; ends of this engine's own runs are seen at once."""
-_BATCH = 500
-_PAUSE = 1.0
-
 
 class Triggers:
-    """Acts on the triggers of a store, in the engine that leads. Does nothing at all while there are none."""
+    """The triggers of a store: adding, looking at, pausing, calling and removing them.
+
+    The engine that leads acts on them (`serve`).
+    """
 
     def __init__(
         self,
@@ -49,16 +44,12 @@ class Triggers:
         workflows: dict[str, Any],
         written: Callable[[], Awaitable[None]],
     ) -> None:
-        self._store = store
+        self._book = TriggerBook(store)
         self._starter = starter
         self._workflows = workflows
         self._written = written
         """Tells all schedulers of the store."""
-        self._changed = asyncio.Event()
-        self._watches: dict[str, FolderWatch] = {}
-        self._follows = False
-        self._begun: set[str] = set()
-        """Triggers whose folder was looked through since this engine leads."""
+        self._actions = TriggerActions(store, self._book, starter, workflows)
         self._here: dict[str, Trigger] = {}
         """HTTP triggers of this program alone."""
         self._loaded: dict[str, Target] = {}
@@ -81,7 +72,7 @@ class Triggers:
         in this engine are seen at once, those in other programs within five seconds.
 
         Raises:
-            JobInvalid: a mistake in the name or in `on`.
+            TriggerInvalid: a mistake in the name or in `on`.
         """
         followed = follows if isinstance(follows, str) else follows.name
         trigger = Trigger(name, "run", reference_of(workflow), dict(parameters or {}), followed, tuple(on))
@@ -102,7 +93,7 @@ class Triggers:
         made up for. A file counts once whoever writes it has closed it, or has moved it there.
 
         Raises:
-            JobInvalid: a mistake in the name.
+            TriggerInvalid: a mistake in the name.
         """
         place = _absolute(folder)
         given = dict(parameters or {})
@@ -139,7 +130,7 @@ class Triggers:
             keep: record it in the store; False declares it for this program alone.
 
         Raises:
-            JobInvalid: with every mistake.
+            TriggerInvalid: with every mistake.
         """
         trigger = Trigger(
             name,
@@ -153,12 +144,12 @@ class Triggers:
         )
         problems = http_problems(trigger)
         if problems:
-            raise JobInvalid(name=name, problems=problems)
+            raise TriggerInvalid(name=name, problems=problems)
         if keep:
             return await self._added(trigger, workflow)
         self._check(trigger)
         self._here[name] = trigger
-        self._workflows[f"trigger:{name}"] = workflow
+        self._workflows[run_name(name)] = workflow
         return trigger
 
     async def http(self, name: str) -> Trigger:
@@ -167,201 +158,156 @@ class Triggers:
         Raises:
             TriggerNotFound: there is none.
         """
-        if name in self._here:
-            return self._here[name]
-        rows = await self._store.read("documents", kind=_KIND, name=name)
-        found = [one for one in (_decode(row["body"]) for row in rows) if one.kind == "http"]
-        if not found:
-            raise TriggerNotFound(name=name)
-        return found[0]
+        found = self._here.get(name) or await self._kept(name)
+        if found is None or found.kind != "http":
+            raise TriggerNotFound(name=name, kind="HTTP ")
+        return found
 
     async def fire(self, trigger: Trigger, body: object, *, key: str | None = None) -> RunHandle:
         """Start the workflow of an HTTP trigger for one call; the run that is there for a call like an earlier one.
 
         Raises:
+            TriggerPaused: it starts nothing for now.
             TriggerBodyInvalid: the body does not fit.
             Backpressure: the engine is full.
         """
+        if trigger.paused:
+            raise TriggerPaused(name=trigger.name)
         parameters = call_parameters(trigger, body)
         told = call_key(trigger, body, key)
-        name = f"trigger:{trigger.name}"
+        name = run_name(trigger.name)
         workflow = self._workflows.get(name, self._loaded.get(trigger.target))
         if workflow is None:
             workflow = self._loaded[trigger.target] = await self._starter.load(trigger.target)
         run_key = None if told is None else f"{name}@{told}"
-        return await self._starter.start(workflow, parameters, key=run_key, wait=False)
+        tags = tags_of(trigger.name)
+        return await self._starter.start(workflow, parameters, key=run_key, wait=False, tags=tags)
 
     def _check(self, trigger: Trigger) -> None:
         check(trigger.parameters, "parameters")
         problem = job_name_problem(trigger.name)
-        unknown = [one for one in trigger.on if one not in _ENDS.values()]
+        unknown = [one for one in trigger.on if one not in ENDS.values()]
         if unknown:
             problem = f"on={unknown[0]!r}: use succeeded, failed or cancelled"
         if problem is not None:
-            raise JobInvalid(name=trigger.name, problems=[problem])
+            raise TriggerInvalid(name=trigger.name, problems=[problem])
 
     async def _added(self, trigger: Trigger, workflow: Workflow | Target | str) -> Trigger:
-        """Record a trigger; one that is there keeps its place."""
+        """Record a trigger; one that is there keeps its place, and stays paused if it is."""
         self._check(trigger)
-        known = {one.name: one for one, _ in await self._all()}.get(trigger.name)
-        if known is not None and known.kind == trigger.kind:
-            trigger = structs.replace(trigger, cursor=known.cursor, since=known.since)
-        elif trigger.kind == "run":
-            trigger = structs.replace(trigger, cursor=await self._last_event())
-        elif trigger.kind == "files":
-            trigger = structs.replace(trigger, since=time.time())
-        if not isinstance(workflow, str):
-            self._workflows[f"trigger:{trigger.name}"] = workflow
-        await self._store.keep(_KIND, trigger.name, msgspec.json.encode(trigger))
-        await self._written()
-        return trigger
 
-    async def remove(self, name: str) -> None:
-        """Forget a trigger, if it is there."""
-        self._here.pop(name, None)
-        self._workflows.pop(f"trigger:{name}", None)
-        await self._store.keep(_KIND, name, None)
+        async def placed(known: Trigger | None) -> Trigger:
+            if known is not None and known.kind == trigger.kind:
+                return structs.replace(trigger, cursor=known.cursor, since=known.since, paused=known.paused)
+            return await self._from_now(trigger)
+
+        if not isinstance(workflow, str):
+            self._workflows[run_name(trigger.name)] = workflow
+        return await self._changed(trigger.name, placed)
+
+    async def _from_now(self, trigger: Trigger) -> Trigger:
+        """What ended or appeared before does not count."""
+        if trigger.kind == "run":
+            return structs.replace(trigger, cursor=await self._book.last_event())
+        return structs.replace(trigger, since=file_time()) if trigger.kind == "files" else trigger
+
+    async def _changed(
+        self, name: str, how: Callable[[Trigger | None], Awaitable[Trigger | None]]
+    ) -> Trigger:
+        found = await self._book.change(name, how)
+        if found is None:
+            raise TriggerNotFound(name=name, near=await self._near(name))
         await self._written()
+        return found
+
+    async def _kept(self, name: str) -> Trigger | None:
+        found = await self._book.find(name)
+        return None if found is None else found[0]
+
+    async def _near(self, name: str) -> str:
+        near = get_close_matches(name, [one.name for one in await self.all()], 1)
+        return f"Did you mean {near[0]!r}? " if near else ""
+
+    # ---- looking and changing
 
     async def all(self) -> list[Trigger]:
         """All triggers by name."""
-        kept = {one.name: one for one, _ in await self._all()}
+        kept = {one.name: one for one, _ in await self._book.all()}
         return sorted({**kept, **self._here}.values(), key=lambda one: one.name)
 
-    async def _all(self) -> list[tuple[Trigger, int]]:
-        rows = await self._store.read("documents", kind=_KIND)
-        found = [(_decode(row["body"]), int(row["version"])) for row in rows]
-        return sorted(found, key=lambda pair: pair[0].name)
+    async def trigger(self, name: str) -> Trigger:
+        """The trigger of that name.
 
-    async def _last_event(self) -> int:
-        """The cursor of the newest event: events are only asked for upwards, so it is searched for."""
-        low, high = 0, 1
-        while await self._store.read("events", after=high, limit=1):
-            low, high = high, high * 2
-        while low < high:
-            middle = (low + high) // 2
-            if await self._store.read("events", after=middle, limit=1):
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        Raises:
+            TriggerNotFound: there is none.
+        """
+        found = self._here.get(name) or await self._kept(name)
+        if found is None:
+            raise TriggerNotFound(name=name, near=await self._near(name))
+        return found
+
+    async def pause(self, name: str) -> Trigger:
+        """Start nothing because of it until it is resumed. Runs that go on are left alone.
+
+        Raises:
+            TriggerNotFound: there is none of that name.
+        """
+        if name in self._here:
+            self._here[name] = structs.replace(self._here[name], paused=True)
+            return self._here[name]
+
+        async def paused(known: Trigger | None) -> Trigger | None:
+            return None if known is None else structs.replace(known, paused=True)
+
+        return await self._changed(name, paused)
+
+    async def resume(self, name: str) -> Trigger:
+        """Go on from now: what ended or appeared during the pause is not made up for.
+
+        Raises:
+            TriggerNotFound: there is none of that name.
+        """
+        if name in self._here:
+            self._here[name] = structs.replace(self._here[name], paused=False)
+            return self._here[name]
+
+        async def resumed(known: Trigger | None) -> Trigger | None:
+            if known is None or not known.paused:
+                return known
+            return await self._from_now(structs.replace(known, paused=False))
+
+        return await self._changed(name, resumed)
+
+    async def remove(self, name: str) -> None:
+        """Forget a trigger. Runs that it started are left alone.
+
+        Raises:
+            TriggerNotFound: there is none of that name.
+        """
+        self._workflows.pop(run_name(name), None)
+        if self._here.pop(name, None) is not None:
+            return
+        await self.trigger(name)
+        await self._book.remove(name)
+        await self._written()
 
     # ---- acting on them
 
     def look(self) -> None:
         """Look again: triggers may have changed."""
-        self._changed.set()
+        self._actions.look()
 
     def heard(self, events: Sequence[EventRow]) -> None:
         """Told of every event that this engine commits."""
-        if self._follows and any(one.kind in _ENDS for one in events):
-            self._changed.set()
+        self._actions.heard(events)
 
     async def serve(self) -> None:
-        """Act until cancelled."""
-        try:
-            while True:
-                self._changed.clear()
-                try:
-                    found = await self._all()
-                    self._follows = any(one.kind == "run" for one, _ in found)
-                    self._watch([one for one, _ in found if one.kind == "files"])
-                    for trigger, version in found:
-                        if trigger.kind != "http":
-                            await (self._follow if trigger.kind == "run" else self._collect)(trigger, version)
-                except StoreUnavailable as error:
-                    log.error("triggers wait for the store: %s", error)
-                    await asyncio.sleep(_PAUSE)
-                    continue
-                idle = [] if not self._needs_looks() else [lambda: asyncio.sleep(_LOOK_SECONDS)]
-                await first_of(self._changed, *idle)
-        finally:
-            for watch in self._watches.values():
-                watch.close()
-            self._watches.clear()
-            self._begun.clear()
-
-    def _needs_looks(self) -> bool:
-        return self._follows or any(not watch.open() for watch in self._watches.values())
-
-    async def _follow(self, trigger: Trigger, version: int) -> None:
-        cursor = trigger.cursor
-        while rows := await self._store.read("events", after=cursor, limit=_BATCH):
-            for row in rows:
-                event = row["event"]
-                cursor = event.seq
-                if _ENDS.get(event.kind) in trigger.on:
-                    await self._followed(trigger, event.run, _ENDS[event.kind])
-            moved = structs.replace(trigger, cursor=cursor)
-            kept = await self._store.keep(_KIND, trigger.name, msgspec.json.encode(moved), version=version)
-            if kept is None:
-                return  # changed or removed meanwhile: the next look sees how
-            version = kept
-
-    async def _followed(self, trigger: Trigger, run: str, status: str) -> None:
-        record = (await self._store.read("run", run=run))[0]
-        if record["workflow"] != trigger.workflow:
-            return
-        given = {
-            "{run}": run,
-            "{status}": status,
-            "{context}": _decoded(record.get("final") or record["context"]),
-        }
-        await self._start(trigger, given, run)
-
-    def _watch(self, triggers: Sequence[Trigger]) -> None:
-        wanted = {one.name: one for one in triggers}
-        for name in list(self._watches):
-            trigger, watch = wanted.get(name), self._watches[name]
-            if trigger is None or (trigger.folder, trigger.pattern) != (watch.folder, watch.pattern):
-                self._watches.pop(name).close()
-                self._begun.discard(name)
-        for name, trigger in wanted.items():
-            if name not in self._watches:
-                self._watches[name] = FolderWatch(trigger.folder, trigger.pattern, self.look)
-
-    async def _collect(self, trigger: Trigger, version: int) -> None:
-        watch = self._watches[trigger.name]
-        if not watch.open():
-            return
-        now = time.time()
-        found = watch.taken()
-        if trigger.name not in self._begun:
-            self._begun.add(trigger.name)
-            earlier = appeared_since(trigger.folder, trigger.pattern, trigger.since)
-            found += [one for one in earlier if one not in found]
-        for one in found:
-            await self._appeared(trigger, one)
-        if found:
-            moved = structs.replace(trigger, since=now)
-            await self._store.keep(_KIND, trigger.name, msgspec.json.encode(moved), version=version)
-
-    async def _appeared(self, trigger: Trigger, one: Appeared) -> None:
-        await self._start(trigger, {"{path}": one.path}, f"{one.path}@{one.identity}")
-
-    async def _start(self, trigger: Trigger, given: Mapping[str, Any], what: str) -> None:
-        parameters = {
-            key: given[value] if isinstance(value, str) and value in given else value
-            for key, value in trigger.parameters.items()
-        }
-        workflow = self._workflows.get(f"trigger:{trigger.name}", trigger.target)
-        try:
-            await self._starter.start(workflow, parameters, key=f"trigger:{trigger.name}@{what}")
-        except StoreUnavailable:
-            raise
-        except Exception as error:  # noqa: BLE001 - one trigger's fault must not stop the others
-            log.error("trigger %s could not start its workflow for %s: %s", trigger.name, what, error)
-
-
-_decode = msgspec.json.Decoder(Trigger).decode
+        """Act on them until cancelled; for the engine that leads."""
+        await self._actions.serve()
 
 
 def _absolute(folder: str | os.PathLike[str]) -> str:
     return os.path.abspath(folder)
-
-
-def _decoded(context: Any) -> Any:
-    return msgspec.json.decode(context) if isinstance(context, bytes) else context
 
 
 def reference_of(workflow: Workflow | Target | str) -> str:

@@ -14,7 +14,7 @@ from laneway._core.errors import (
     StoreUnavailable,
     WorkflowInvalid,
 )
-from laneway.engine.trigger_records import TriggerBodyInvalid, TriggerNotFound
+from laneway.engine.trigger_records import TriggerBodyInvalid, TriggerNotFound, TriggerPaused
 
 __all__ = ["Refused", "Unhealthy", "answer_to", "told"]
 
@@ -65,6 +65,8 @@ def answer_to(request: Request, error: Exception) -> Response:
         return told(error.status_code, Refused.code, error.detail, headers=dict(error.headers or {}))
     if isinstance(error, TriggerNotFound):
         return told(404, error.code, str(error))
+    if isinstance(error, TriggerPaused):
+        return told(503, error.code, str(error))
     if isinstance(error, TriggerBodyInvalid | WorkflowInvalid):
         return told(422, error.code, str(error), error.problems)
     if isinstance(error, ContextError):

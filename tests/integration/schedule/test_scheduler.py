@@ -325,7 +325,7 @@ async def test_mistakes_are_told_all_at_once(scheduler: Scheduler) -> None:
     with pytest.raises(JsonInvalid):
         await scheduler.add("x", quick, {"when": START}, every=60)
     await scheduler.add("nightly", quick, every=60)
-    with pytest.raises(JobNotFound, match="did you mean 'nightly'"):
+    with pytest.raises(JobNotFound, match="Did you mean 'nightly'"):
         await scheduler.pause("nightyl")
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from laneway import Engine, RunFailed, Scheduler, Workflow, task
-from laneway.engine.schedule_ports import JobInvalid
+from laneway.engine.trigger_records import TriggerInvalid, TriggerNotFound
+from laneway.engine.trigger_watch import appeared_since, file_time
 
 seen: list[Any] = []
 
@@ -149,5 +150,79 @@ async def test_a_removed_trigger_starts_nothing(tmp_path: Path) -> None:
 
 async def test_mistakes_are_refused() -> None:
     async with Engine("memory://") as engine:
-        with pytest.raises(JobInvalid, match="use succeeded, failed or cancelled"):
+        with pytest.raises(TriggerInvalid, match="use succeeded, failed or cancelled"):
             await engine.scheduler.triggers.after("x", leading, follows="y", on=["done"])
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_a_paused_trigger_makes_up_for_nothing_when_it_goes_on(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    url = "memory://" if kind == "memory" else f"sqlite:///{tmp_path}/laneway.db"
+    async with Engine(url) as engine, Scheduler(engine) as scheduler:
+        triggers = scheduler.triggers
+        await triggers.after("follow-up", following, follows=leading, parameters=GIVEN)
+        await add(scheduler, folder)
+        for name in ("follow-up", "import"):
+            assert (await triggers.pause(name)).paused
+            assert (await triggers.pause(name)).paused
+        await scheduler.settled()
+        await engine.run(leading, {"n": 1})
+        (folder / "during.csv").write_text("1")
+        await asyncio.sleep(0.05)  # file times are coarse
+        await add(scheduler, folder)  # a program that starts again does not undo the pause
+        assert [one.paused for one in await triggers.all()] == [True, True]
+        for name in ("follow-up", "import"):
+            assert not (await triggers.resume(name)).paused
+            assert not (await triggers.resume(name)).paused
+        await engine.run(leading, {"n": 2})
+        (folder / "after.csv").write_text("2")
+        await until(lambda: len(seen) == 2)
+        await until_async(lambda: ended(engine, 1))
+        await engine.run(leading, {"n": 3})
+        await until_async(lambda: ended(engine, 2))
+    assert sorted(map(str, seen)) == ["('succeeded', 3)", "('succeeded', 4)", "after.csv"]
+
+
+async def test_a_pause_asked_for_elsewhere_is_not_undone_by_who_acts_on_the_trigger(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/laneway.db"
+    async with Engine(url) as engine, Engine(url) as other, Scheduler(engine) as scheduler:
+        await scheduler.triggers.after("follow-up", following, follows=leading, parameters=GIVEN)
+        for number in range(5):
+            await engine.run(leading, {"n": number})  # moves the trigger on
+            await other.scheduler.triggers.pause("follow-up")
+            assert (await scheduler.triggers.trigger("follow-up")).paused
+            await other.scheduler.triggers.resume("follow-up")
+        await engine.run(leading, {"n": 10})
+        await until(lambda: ("succeeded", 11) in seen)
+        await other.scheduler.triggers.remove("follow-up")
+        assert await scheduler.triggers.all() == []
+
+
+async def test_runs_of_a_trigger_are_found_by_its_tag() -> None:
+    async with Engine("memory://") as engine, Scheduler(engine) as scheduler:
+        await scheduler.triggers.after("follow-up", following, follows=leading, parameters=GIVEN)
+        await engine.run(leading, {"n": 1})
+        await until_async(lambda: ended(engine, 1))
+        (run,) = await engine.find(tags={"trigger": "follow-up"})
+        assert run["workflow"] == "following"
+
+
+async def test_a_trigger_that_is_not_there_is_told_with_the_nearest_name() -> None:
+    async with Engine("memory://") as engine:
+        triggers = engine.scheduler.triggers
+        await triggers.after("follow-up", following, follows=leading)
+        for action in (triggers.trigger, triggers.pause, triggers.resume, triggers.remove):
+            with pytest.raises(TriggerNotFound, match="Did you mean 'follow-up'"):
+                await action("folow-up")
+        with pytest.raises(TriggerNotFound, match="no HTTP trigger"):
+            await triggers.http("follow-up")
+
+
+def test_a_file_of_the_very_moment_a_trigger_was_added_counts(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.touch()
+    moment = file.stat().st_ctime
+    assert [one.path for one in appeared_since(str(tmp_path), "*", moment)] == [str(file)]
+    assert appeared_since(str(tmp_path), "*", moment + 0.001) == []
+    assert file_time() >= moment

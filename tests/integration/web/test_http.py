@@ -96,6 +96,21 @@ async def test_a_declared_field_tells_calls_apart_and_the_header_does_not(
         assert error_of(await http.post("/triggers/order", json=body)) == (422, "LW-SCHED-006")
 
 
+@pytest.mark.parametrize("keep", [True, False])
+async def test_a_paused_trigger_refuses_calls_until_it_is_resumed(
+    engine: Engine, http: httpx.AsyncClient, keep: bool
+) -> None:
+    triggers = engine.scheduler.triggers
+    await triggers.on_http("greet", hello, keep=keep)
+    await triggers.pause("greet")
+    assert error_of(await http.post("/triggers/greet", json={"name": "Ann"})) == (503, "LW-SCHED-007")
+    assert await engine.find() == []
+    await triggers.resume("greet")
+    assert (await http.post("/triggers/greet", json={"name": "Ann"})).status_code == 202
+    (run,) = await engine.find(tags={"trigger": "greet"})
+    assert run["workflow"] == "hello"
+
+
 async def test_a_call_without_a_key_is_a_run_of_its_own(engine: Engine, http: httpx.AsyncClient) -> None:
     await engine.scheduler.triggers.on_http("greet", hello)
     runs = {(await http.post("/triggers/greet", json={"name": "a"})).json()["run"] for _ in range(3)}
