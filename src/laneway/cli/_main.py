@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from platform import python_version
@@ -66,6 +67,11 @@ COMMANDS = {
         "Run workflows at set times: add, list, pause, backfill.",
         "Start",
     ),
+    "trigger": _Entry(
+        "laneway.cli.trigger:trigger_group",
+        "Run workflows when a run ends, a file appears or somebody calls: add, list, pause.",
+        "Start",
+    ),
     "worker": _Entry(
         "laneway.cli.worker:worker", "Run steps of the celery lane that engines elsewhere send.", "Start"
     ),
@@ -99,6 +105,9 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the arguments name, imported."""
+        near = get_close_matches(args[0], COMMANDS, 1) if args and args[0] not in COMMANDS else []
+        if near and not args[0].startswith("-"):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {near[0]!r}?")
         name, found, rest = super().resolve_command(ctx, args)
         if name is None or found is None:
             return name, found, rest

@@ -2,71 +2,31 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid7
 from zoneinfo import ZoneInfo
 
 import rich_click as click
 from rich.text import Text
 
 from laneway._core.errors import SettingInvalid
-from laneway._core.events import EventRow
 from laneway._core.jobs import Firing, Job, JobState
-from laneway.app import Engine, EngineClosed
+from laneway.app import Engine
 from laneway.cli import _screen as screen
 from laneway.cli._errors import SUCCEEDED
 from laneway.cli._interrupts import Interrupts
 from laneway.cli._options import context_from, debug_option, json_option, store_option, store_url
 from laneway.cli._schedule_view import next_text, plain, show, tell, times_text
-from laneway.cli._stores import is_missing, opened
-from laneway.engine.handle import RunHandle
-from laneway.engine.schedule_ports import ScheduleBook
-from laneway.engine.scheduler import Scheduler
-from laneway.engine.target import Target
+from laneway.cli._scheduling import scheduler_of
+from laneway.cli._stores import is_missing
+from laneway.cli._trigger_view import tell as tell_trigger
+from laneway.engine.trigger_records import Trigger
 from laneway.packages._tables import DURATION, duration_seconds, moment_of
-from laneway.ports import EngineCard, Store
+from laneway.packages.schedules import triggers_in
 from laneway.registry import store_from
-from laneway.stores._processes import here
-from laneway.stores.schedules import schedules_of
 
 __all__ = ["schedule_group"]
-
-
-class _Looking:
-    """Enough of an engine to look at jobs and to change them, without one."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-
-    def listen(self, listener: Callable[[Sequence[EventRow]], None]) -> None:
-        """Nothing commits here."""
-
-    def scheduling(self) -> tuple[ScheduleBook, EngineCard]:
-        return schedules_of(self.store), here(str(uuid7()))
-
-    async def start(
-        self,
-        workflow: Any,
-        context: Mapping[str, Any] | None = None,
-        *,
-        key: str | None = None,
-        priority: int = 0,
-        wait: bool = True,
-    ) -> RunHandle:
-        raise EngineClosed()
-
-    async def load(self, target: str) -> Target:
-        raise EngineClosed()
-
-
-@asynccontextmanager
-async def _scheduler(store: str | None) -> AsyncIterator[Scheduler]:
-    async with opened(store) as found:
-        yield Scheduler(_Looking(found))
 
 
 @click.group("schedule")
@@ -114,12 +74,13 @@ def add(
     """Add a job, or bring it up to date.
 
     NAME TARGET adds one job; TARGET is what `laneway run` takes. A package folder or `.lane` file alone adds the
-    schedules of its laneway.toml.
+    schedules and triggers of its laneway.toml.
     """
     times = [options[one] for one in ("cron", "every", "at") if options[one] is not None]
     if target is None and not times and Path(name).exists():
-        states = asyncio.run(_add_package(store, name))
+        states, triggers = asyncio.run(_add_package(store, name))
     else:
+        triggers = []
         if target is None or len(times) != 1:
             advice = (
                 "Give NAME, TARGET and exactly one of --cron, --every and --at, or a package's folder alone."
@@ -135,6 +96,8 @@ def add(
         return
     for state in states:
         screen.output().print(f"job {state.job.name}: {next_text(state)}", soft_wrap=True)
+    for trigger in triggers:
+        tell_trigger(trigger, [], as_json=False)
 
 
 async def _add(
@@ -145,9 +108,11 @@ async def _add(
         return await engine.scheduler.add(name, found, parameters, origin="command", **options)
 
 
-async def _add_package(store: str | None, path: str) -> list[JobState]:
+async def _add_package(store: str | None, path: str) -> tuple[list[JobState], list[Trigger]]:
     async with Engine(store_url(store), grace=0) as engine:
-        return await engine.schedule_package(path)
+        states = await engine.schedule_package(path)
+        names = {name for name, *_ in triggers_in(path)}
+        return states, [one for one in await engine.scheduler.triggers.all() if one.name in names]
 
 
 @schedule_group.command("list")
@@ -179,7 +144,7 @@ def list_jobs(store: str | None, as_json: bool) -> None:
 
 
 async def _listed(store: str | None) -> list[JobState]:
-    async with _scheduler(store) as scheduler:
+    async with scheduler_of(store) as scheduler:
         return await scheduler.jobs()
 
 
@@ -203,7 +168,7 @@ def next_moments(name: str, count: int, store: str | None, as_json: bool) -> Non
 
 
 async def _next(store: str | None, name: str, count: int) -> tuple[list[datetime], Job]:
-    async with _scheduler(store) as scheduler:
+    async with scheduler_of(store) as scheduler:
         return await scheduler.next(name, count), (await scheduler.job(name)).job
 
 
@@ -217,7 +182,7 @@ def history(name: str | None, limit: int, store: str | None, as_json: bool) -> N
     """Show the latest due moments and what became of them."""
 
     async def look() -> list[Firing]:
-        async with _scheduler(store) as scheduler:
+        async with scheduler_of(store) as scheduler:
             if name is not None:
                 await scheduler.job(name)
             return await scheduler.history(name, limit=limit)
@@ -234,7 +199,7 @@ def pause(name: str, store: str | None, as_json: bool) -> None:
     """Start nothing of a job until it is resumed."""
 
     async def act() -> JobState:
-        async with _scheduler(store) as scheduler:
+        async with scheduler_of(store) as scheduler:
             return await scheduler.pause(name)
 
     tell(asyncio.run(act()), as_json=as_json)
@@ -249,7 +214,7 @@ def resume(name: str, store: str | None, as_json: bool) -> None:
     """Go on with a paused job, from now on."""
 
     async def act() -> JobState:
-        async with _scheduler(store) as scheduler:
+        async with scheduler_of(store) as scheduler:
             return await scheduler.resume(name)
 
     tell(asyncio.run(act()), as_json=as_json)
@@ -264,7 +229,7 @@ def run(name: str, store: str | None, as_json: bool) -> None:
     """Put a job into the line now; the store's scheduler runs it."""
 
     async def act() -> Firing:
-        async with _scheduler(store) as scheduler:
+        async with scheduler_of(store) as scheduler:
             return await scheduler.run_now(name)
 
     _show_owed([asyncio.run(act())], as_json=as_json)
@@ -283,7 +248,7 @@ def backfill(name: str, start: str, end: str, store: str | None, as_json: bool) 
     """Put the due moments of a range into the line, each unless it was run already."""
 
     async def act() -> list[Firing]:
-        async with _scheduler(store) as scheduler:
+        async with scheduler_of(store) as scheduler:
             return await scheduler.backfill(name, _moment("--from", start), _moment("--to", end))
 
     _show_owed(asyncio.run(act()), as_json=as_json)
@@ -307,7 +272,7 @@ def remove(ctx: click.Context, name: str, store: str | None) -> None:
     """Forget a job and its history."""
 
     async def act() -> None:
-        async with _scheduler(store) as scheduler:
+        async with scheduler_of(store) as scheduler:
             await scheduler.remove(name)
 
     asyncio.run(act())
@@ -319,7 +284,10 @@ def remove(ctx: click.Context, name: str, store: str | None) -> None:
 @store_option
 @debug_option
 def start(store: str | None) -> None:
-    """Run the store's jobs when they are due, until Ctrl-C or SIGTERM; running jobs get the grace period."""
+    """Run the store's jobs when they are due and act on its triggers, until Ctrl-C or SIGTERM.
+
+    Running jobs get the grace period.
+    """
     asyncio.run(_serve(store))
 
 
@@ -328,8 +296,10 @@ async def _serve(store: str | None) -> None:
         async with Engine(store_url(store)) as engine:
             await engine.scheduler.start()
             jobs = await engine.scheduler.jobs()
+            triggers = await engine.scheduler.triggers.all()
             screen.errors().print(
-                f"scheduling {len(jobs)} job(s) of {store_url(store)}; Ctrl-C ends it", soft_wrap=True
+                f"scheduling {len(jobs)} job(s) and {len(triggers)} trigger(s) of {store_url(store)}; Ctrl-C ends it",
+                soft_wrap=True,
             )
             await interrupts.asked.wait()
 

@@ -56,7 +56,7 @@ def test_mistakes_are_told_with_what_to_do(laneway: Laneway) -> None:
     assert laneway("schedule", "add", "x", "flow.py:parsing").returncode == 2
     assert "no duration" in laneway("schedule", "add", "x", "flow.py:parsing", "--every", "soon").stderr
     laneway("schedule", "add", "nightly", "flow.py:parsing", "--every", "1h")
-    assert "did you mean 'nightly'" in laneway("schedule", "pause", "nightyl").stderr
+    assert "Did you mean 'nightly'?" in laneway("schedule", "pause", "nightyl").stderr
     backwards = laneway("schedule", "backfill", "nightly", "--from", "2026-02-01", "--to", "2026-01-01")
     assert (backwards.returncode, "ends before it begins" in backwards.stderr) == (2, True)
     assert "a package's folder alone" in " ".join(laneway("schedule", "add", "nightly").stderr.split())
