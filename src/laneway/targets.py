@@ -1,28 +1,33 @@
 """What a command is told to run: `module:workflow`, `file.py:workflow`, a package folder or a `.lane` file."""
 
+import asyncio
 import importlib.util
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
-from laneway._core.errors import TargetNotFound
+from laneway._core.errors import PackageError, TargetNotFound
 from laneway._core.fingerprint import fingerprint_of
 from laneway._core.model import TaskSpec
 from laneway.authoring import Workflow, spec_of
 from laneway.engine.target import Target
+from laneway.lanes._guard import kept_environment
 from laneway.packages import Package, chosen_workflow, open_package, workflows_of
+from laneway.packages._record import files_of
+from laneway.packages.discoveries import Circumstances, follows_from_content, is_lasting
 from laneway.packages.folder import is_package_folder
-from laneway.packages.opening import installed_archive
+from laneway.packages.opening import default_discoveries, installed_archive
 from laneway.packages.signing import trusted
 from laneway.ports import Unit
 from laneway.settings import settings_from
 
-__all__ = ["Discovers", "find_target", "target_in"]
+__all__ = ["Discovers", "discovered", "find_target", "target_in"]
 
 _ARCHIVE = ".lane"
 _IMPORT_SECONDS = 30.0
@@ -31,8 +36,15 @@ _IMPORT_SECONDS = 30.0
 class Discovers(Protocol):
     """What finds the tasks of a package: the engine's fleet of workers."""
 
+    no_interpreters: str
+    environment: dict[str, str]
+
     async def discover(self, unit: Unit, timeout: float | None = None) -> dict[str, Any]:
         """The unit's tasks and workflows as plain data."""
+        ...
+
+    def learned(self, unit: Unit, refusal: str) -> None:
+        """Know from an earlier discovery why the unit cannot load in an interpreter."""
         ...
 
 
@@ -101,17 +113,50 @@ async def _in_package(path: Path, name: str | None, fleet: Discovers) -> Target:
 
 
 async def target_in(package: Package, fleet: Discovers, name: str | None = None) -> Target:
-    """A workflow of an opened package: the one of that name, or its only one. Its tasks are found in a worker.
+    """A workflow of an opened package: the one of that name, or its only one; see `discovered`.
 
     Raises:
         PackageImportFailed: its code cannot be imported.
         PackageContentInvalid: its tasks are not in order, or there is no such workflow.
     """
+    answer = await discovered(package, fleet)
+    workflow = chosen_workflow(package, workflows_of(package, answer), name)
+    return Target(workflow, package.unit(), f"{package.archive or package.root}#{workflow.name}")
+
+
+async def discovered(package: Package, fleet: Discovers, *, afresh: bool = False) -> dict[str, Any]:
+    """What a worker found in a package's code: now, or earlier in the same content under the same circumstances.
+
+    Args:
+        package: what to describe.
+        fleet: where it is loaded.
+        afresh: load it now, whatever is known.
+
+    Returns:
+        What `Fleet.discover` answers, an import that failed included.
+    """
     unit = package.unit()
+    seen = kept_environment(dict(unit.policy), fleet.environment)
+    circumstances = Circumstances(fleet.no_interpreters, seen)
+    discoveries = default_discoveries() if follows_from_content(package) else None
+    known = None if afresh or discoveries is None else discoveries.find(package, circumstances)
+    if known is not None:
+        fleet.learned(unit, known["interpreter_refusal"])
+        return known
     seconds = float(dict(unit.limits).get("import_seconds", _IMPORT_SECONDS))
     answer = await fleet.discover(unit, timeout=seconds)
-    workflow = chosen_workflow(package, workflows_of(package, answer), name)
-    return Target(workflow, unit, f"{package.archive or package.root}#{workflow.name}")
+    if discoveries is None or not is_lasting(circumstances, answer):
+        return answer
+    if await asyncio.to_thread(_is_unchanged, package):
+        discoveries.keep(package, circumstances, answer)
+    return answer
+
+
+def _is_unchanged(package: Package) -> bool:
+    """Whether the files are still those that were opened: if not, what a worker found is about other content."""
+    with suppress(PackageError):
+        return files_of(package.root, package.label) == package.files
+    return False
 
 
 # ---- files and modules

@@ -29,10 +29,10 @@ from laneway.packages.signing import new_key as make_key
 from laneway.packages.signing import public_key_of, sign_record, trusted, verdict_of
 from laneway.packages.vendoring import Vendored, missing_from, vendor
 from laneway.settings import settings_from
+from laneway.targets import discovered
 
 __all__ = ["package_group"]
 
-_IMPORT_SECONDS = 30.0
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _ANY = click.Path(path_type=Path)
@@ -285,8 +285,7 @@ async def _discovered(package: Package) -> dict[str, Any]:
     """The package as its own workers see it."""
     unit = package.unit()
     async with Engine("memory://", grace=1) as engine:
-        seconds = float(dict(unit.limits).get("import_seconds", _IMPORT_SECONDS))
-        answer = await engine.fleet.discover(unit, timeout=seconds)
+        answer = await discovered(package, engine.fleet, afresh=True)
         try:
             workflows = workflows_of(package, answer)
         except PackageError as error:

@@ -170,6 +170,11 @@ class Fleet:
             return {**second, "interpreter_refusal": error["message"]}
         return {**await self._describe(unit, "process", limit), "interpreter_refusal": refusal}
 
+    def learned(self, unit: Unit, refusal: str) -> None:
+        """Know from an earlier discovery why the unit cannot load in an interpreter; empty where it can."""
+        if refusal and not self.no_interpreters:
+            self._refusals[unit.key] = refusal
+
     def refused(self, unit: Unit) -> str | None:
         """What loading the unit in an interpreter said, if it said no."""
         refusal = self._refusals.get(unit.key)

@@ -15,6 +15,7 @@ from pathlib import Path
 from laneway._core.errors import PackageInUse, PackageUnreadable
 from laneway.packages._record import FileEntry, files_of
 from laneway.packages.archive import ArchiveHead, ArchiveLimits, extract_archive, read_head
+from laneway.packages.discoveries import Discoveries
 from laneway.packages.hold import Hold
 
 __all__ = ["PackageCache"]
@@ -30,7 +31,7 @@ class PackageCache:
 
     `<hash>/` holds one package's files and `<hash>.lock` is locked by all who use them: shared by engines,
     exclusively by who removes them. A tree appears under its name in one rename, complete or not at all. What a
-    killed process left behind is removed by the next one.
+    killed process left behind is removed by the next one. `discovered/` holds what workers found in packages.
 
     Args:
         folder: made when needed.
@@ -44,6 +45,8 @@ class PackageCache:
         self._swept = False
         self._guard = threading.Lock()
         self._keeps = keeps
+        self.discoveries = Discoveries(self.folder / "discovered")
+        """What is known of packages, extracted ones and folders."""
         self._kept: dict[Path, Hold] = {}
 
     def take(
@@ -92,6 +95,7 @@ class PackageCache:
             PackageInUse: somebody still uses them after `wait_seconds`; nothing was removed.
         """
         removed = 0
+        self.discoveries.forget(content_hash)
         deadline = time.monotonic() + wait_seconds
         for root in self.trees(content_hash):
             lock = self._exclusive(root, deadline)

@@ -3,9 +3,11 @@
 import functools
 from pathlib import Path
 
+from laneway._core.errors import PackageUnreadable
 from laneway.packages import bytecode
 from laneway.packages.archive import ArchiveHead
 from laneway.packages.cache import PackageCache
+from laneway.packages.discoveries import Discoveries
 from laneway.packages.folder import check_layout, open_folder
 from laneway.packages.manifest import check_python
 from laneway.packages.package import Package
@@ -13,7 +15,14 @@ from laneway.packages.places import cache_places, first_there, first_usable, she
 from laneway.packages.shelf import Shelf, is_package_name
 from laneway.packages.signing import Trust, Verdict, verdict_of
 
-__all__ = ["default_cache", "default_shelf", "installed_archive", "locate", "open_package"]
+__all__ = [
+    "default_cache",
+    "default_discoveries",
+    "default_shelf",
+    "installed_archive",
+    "locate",
+    "open_package",
+]
 
 
 def open_package(
@@ -43,6 +52,14 @@ def open_package(
 def default_cache() -> PackageCache:
     """This user's cache. What is opened through it stays in place until the program ends."""
     return PackageCache(first_usable(cache_places()), keeps=True)
+
+
+def default_discoveries() -> Discoveries | None:
+    """What is known of packages, beside this user's extracted ones; None where no folder can be written."""
+    try:
+        return default_cache().discoveries
+    except PackageUnreadable:
+        return None
 
 
 def locate(text: str, shelf: Shelf | None = None) -> Path:
