@@ -13,7 +13,7 @@ from laneway._core.events import EventRow
 from laneway._core.lane_choice import LaneChoice
 from laneway._core.model import TaskSpec
 from laneway._core.records import Parent
-from laneway.assembly import Assembly, fleet_from, publisher
+from laneway.assembly import Assembly, fleet_from, publisher, trust_from
 from laneway.authoring import Workflow
 from laneway.controls import Controls, encoded_context
 from laneway.engine.artifacts import Artifacts
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from laneway._core.jobs import JobState
     from laneway.engine.schedule_ports import ScheduleBook
     from laneway.engine.scheduler import Scheduler
+    from laneway.packages import Trust
 
 __all__ = ["Engine", "EngineClosed"]
 
@@ -77,6 +78,8 @@ class Engine(Controls):
         audit: folder of an audit log; by default what LANEWAY_AUDIT says.
         capture: keep what tasks of this process print with their attempts, as workers do.
         broker: where the celery lane sends its orders; by default what LANEWAY_CELERY_BROKER says.
+        trust: whose packages this engine runs, as `laneway.packages.trusted(keys, allow_unsigned=False)` makes it; by
+            default what LANEWAY_TRUSTED_KEYS and LANEWAY_SIGNED_ONLY say.
 
     Open it with `async with`; all its methods belong to that event loop.
     """
@@ -99,6 +102,7 @@ class Engine(Controls):
         audit: str | None = None,
         capture: bool = True,
         broker: str | None = None,
+        trust: Trust | None = None,
     ) -> None:
         settings = settings_from()
         self.durability = durability_from(
@@ -113,6 +117,7 @@ class Engine(Controls):
         self._kept_for = settings.retention if retention is None else retention_from("retention", retention)
         self._retention: Retention | None = None
         self._context_bytes = settings.context_bytes
+        self._trust = trust_from(trust)
         self.fleet = fleet_from(settings, workers=workers, interpreters=interpreters, broker=broker)
         self.artifacts = Artifacts(settings.artifact_bytes)
         self.fleet.workshop = self.artifacts.worker_setup
@@ -356,7 +361,7 @@ class Engine(Controls):
 
         self._open()
         try:
-            found = await find_target(target, self.fleet)
+            found = await find_target(target, self.fleet, self._trust)
         except PackageError as error:
             self._observation.note("package_refused", package=target, reason=str(error), decision="refused")
             raise

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -24,7 +25,10 @@ from laneway.lanes._fleet import Fleet
 from laneway.ports import Lane, Store, Unit
 from laneway.settings import Settings
 
-__all__ = ["Assembly", "fleet_from", "publisher"]
+if TYPE_CHECKING:
+    from laneway.packages import Trust
+
+__all__ = ["Assembly", "fleet_from", "publisher", "trust_from"]
 
 
 class Assembly:
@@ -139,6 +143,20 @@ def publisher(store: Store) -> Callable[[Unit], Awaitable[None]] | None:
             await store.keep("package", content_of(unit), archive, version=0)
 
     return publish
+
+
+def trust_from(given: Trust | None) -> Trust | None:
+    """Whose packages an engine runs, checked; None where the settings say.
+
+    Raises:
+        SettingInvalid: it is something else.
+    """
+    if given is None:
+        return None
+    # Programs without packages never need these imports.
+    from laneway.packages.signing import checked_trust  # noqa: PLC0415
+
+    return checked_trust(given)
 
 
 def _with_fingerprint(spec: TaskSpec) -> TaskSpec:

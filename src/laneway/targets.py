@@ -23,7 +23,7 @@ from laneway.packages._record import files_of
 from laneway.packages.discoveries import Circumstances, follows_from_content, is_lasting
 from laneway.packages.folder import is_package_folder
 from laneway.packages.opening import default_discoveries, installed_archive
-from laneway.packages.signing import trusted
+from laneway.packages.signing import Trust, trusted
 from laneway.ports import Unit
 from laneway.settings import settings_from
 
@@ -48,7 +48,7 @@ class Discovers(Protocol):
         ...
 
 
-async def find_target(text: str, fleet: Discovers) -> Target:
+async def find_target(text: str, fleet: Discovers, trust: Trust | None = None) -> Target:
     """Find what a user named. Packages are discovered in a worker; files and modules are imported here.
 
     A file is loaded under a private name with its folder first on `sys.path`, as `python FILE` does; a module with
@@ -59,6 +59,7 @@ async def find_target(text: str, fleet: Discovers) -> Target:
             the last three with `#workflow` where they have several. `module` and `file.py` alone name their only
             workflow, `NAME` alone the latest installed version.
         fleet: where packages are discovered.
+        trust: whose packages are accepted; by default what the settings say.
 
     Raises:
         TargetNotFound: there is no such file, module or workflow, or its code cannot be imported.
@@ -68,7 +69,7 @@ async def find_target(text: str, fleet: Discovers) -> Target:
         raise TargetNotFound(target=text, reason="it is empty", advice=_FORMS)
     path, name = _path_and_name(text)
     if path is not None:
-        return await _in_package(path, name, fleet)
+        return await target_in(open_package(path, trust=trust or _trust_of_settings()), fleet, name)
     place, _, attribute = text.rpartition(":") if _has_attribute(text) else (text, "", "")
     if place.endswith(".py"):
         return _in_file(text, place, attribute)
@@ -106,10 +107,9 @@ def _is_package(path: Path) -> bool:
     return path.suffix == _ARCHIVE or path.is_dir() or is_package_folder(path)
 
 
-async def _in_package(path: Path, name: str | None, fleet: Discovers) -> Target:
+def _trust_of_settings() -> Trust:
     settings = settings_from()
-    trust = trusted(settings.trusted_keys, allow_unsigned=not settings.signed_only)
-    return await target_in(open_package(path, trust=trust), fleet, name)
+    return trusted(settings.trusted_keys, allow_unsigned=not settings.signed_only)
 
 
 async def target_in(package: Package, fleet: Discovers, name: str | None = None) -> Target:

@@ -7,7 +7,7 @@ from laneway.packages.hold import Hold
 from laneway.packages.manifest import Manifest, read_manifest
 from laneway.packages.opening import open_package
 from laneway.packages.package import Package
-from laneway.packages.signing import Trust, Verdict
+from laneway.packages.signing import Trust, Verdict, trusted
 
 __all__ = [
     "Hold",
@@ -20,6 +20,7 @@ __all__ = [
     "chosen_workflow",
     "open_package",
     "read_manifest",
+    "trusted",
     "verify_archive",
     "workflows_of",
 ]

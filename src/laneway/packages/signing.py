@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from laneway._core.errors import PackageUnreadable, SignatureRefused, SigningUnavailable
+from laneway._core.errors import PackageUnreadable, SettingInvalid, SignatureRefused, SigningUnavailable
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,6 +21,7 @@ __all__ = [
     "PublicKey",
     "Trust",
     "Verdict",
+    "checked_trust",
     "new_key",
     "public_key_of",
     "read_public_key",
@@ -233,6 +234,46 @@ def _has_cryptography() -> bool:
     return True
 
 
-def trusted(keys: Iterable[str], *, allow_unsigned: bool) -> Trust:
-    """Trust from settings: keys as text or files."""
-    return Trust(keys=tuple(read_public_key(key) for key in keys), allow_unsigned=allow_unsigned)
+def trusted(keys: Iterable[str | os.PathLike[str]], *, allow_unsigned: bool) -> Trust:
+    """Trust in keys that are given as text (`lane-ed25519:...`) or as files with one each.
+
+    Args:
+        keys: the public keys whose signatures are accepted.
+        allow_unsigned: whether packages run that none of them signed.
+
+    Raises:
+        SettingInvalid: keys or switch are of a wrong type.
+        PackageUnreadable: one is neither a key nor a file with one.
+    """
+    if isinstance(keys, (str, bytes)):
+        raise _no_trust(
+            keys, "keys are a list of texts", 'Use trusted(["ada.key.pub"], allow_unsigned=False)'
+        )
+    given = [str(key) if isinstance(key, os.PathLike) else key for key in keys]
+    if wrong := [key for key in given if not isinstance(key, str)]:
+        raise _no_trust(wrong[0], "a key is a text or a file's path", "Use key.text() for a PublicKey")
+    return checked_trust(Trust(tuple(map(read_public_key, given)), allow_unsigned))
+
+
+def checked_trust(given: object) -> Trust:
+    """What a program says of its trust, if it is in order.
+
+    Raises:
+        SettingInvalid: it is no Trust, or what it holds has a wrong type.
+    """
+    advice = "Use laneway.packages.trusted(KEYS, allow_unsigned=False), each key a text or its file"
+    if not isinstance(given, Trust):
+        raise _no_trust(given, "it is no Trust", advice)
+    fields: tuple[object, object] = given.keys, given.allow_unsigned  # nothing checked them so far
+    if not isinstance(fields[0], tuple):
+        raise _no_trust(fields[0], "keys are a tuple of PublicKey", advice)
+    for key in fields[0]:
+        if not isinstance(key, PublicKey) or not isinstance(key.raw, bytes) or len(key.raw) != _KEY_BYTES:
+            raise _no_trust(key, "it is no PublicKey", advice)
+    if not isinstance(fields[1], bool):
+        raise _no_trust(fields[1], "allow_unsigned is True or False", advice)
+    return given
+
+
+def _no_trust(value: object, reason: str, advice: str) -> SettingInvalid:
+    return SettingInvalid(setting="trust", value=value, reason=reason, advice=f"{advice}.")

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,18 +19,9 @@ from laneway.packages.opening import default_cache
 from laneway.packages.signing import new_key, sign_record
 from laneway.targets import discovered, find_target, target_in
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("own_cache")]
 
 CODE = "from laneway import task\n@task(cpu=True)\ndef shout(text: str): return text.upper()\n"
-
-
-@pytest.fixture(autouse=True)
-def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A cache of the test's own, as another user would have."""
-    default_cache.cache_clear()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    yield tmp_path / "cache" / "laneway" / "packages"
-    default_cache.cache_clear()
 
 
 @asynccontextmanager
@@ -90,11 +81,11 @@ async def test_files_that_change_while_they_are_described_are_not_mistaken_for_t
         assert (await target_in(open_package(place), engine.fleet)).workflow.tasks[0].id == "shout"
 
 
-async def test_damaged_knowledge_is_as_none(tmp_path: Path, cache_folder: Path) -> None:
+async def test_damaged_knowledge_is_as_none(tmp_path: Path, own_cache: Path) -> None:
     place = make_folder(tmp_path / "shop", files={"src/shop_tasks.py": CODE})
     async with another_program() as engine:
         first = await engine.load(str(place))
-    [file] = (cache_folder / "discovered").iterdir()
+    [file] = (own_cache / "discovered").iterdir()
     whole = file.read_bytes()
     file.write_bytes(whole[:-1])
     async with another_program() as engine:
@@ -145,7 +136,7 @@ async def test_environment_that_a_package_may_see_is_part_of_the_question(
             assert workers(engine) == loaded
 
 
-async def test_import_that_failed_is_tried_again(tmp_path: Path, cache_folder: Path) -> None:
+async def test_import_that_failed_is_tried_again(tmp_path: Path, own_cache: Path) -> None:
     manifest = f"{MANIFEST}[limits]\nimport_seconds = 0.5\n"
     code = f"import threading\n{CODE}\nthreading.Event().wait()\n"
     place = make_folder(tmp_path / "shop", manifest, {"src/shop_tasks.py": code})
@@ -153,11 +144,11 @@ async def test_import_that_failed_is_tried_again(tmp_path: Path, cache_folder: P
         async with another_program() as engine:
             with pytest.raises(PackageImportFailed):
                 await engine.load(str(place))
-    assert not [*cache_folder.glob("discovered/*")]
+    assert not [*own_cache.glob("discovered/*")]
 
 
 async def test_bytes_and_signatures_are_checked_at_every_load_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: Path
 ) -> None:
     folder = make_folder(tmp_path / "shop", files={"src/shop_tasks.py": CODE})
     archive = tmp_path / "shop.lane"
@@ -169,7 +160,7 @@ async def test_bytes_and_signatures_are_checked_at_every_load_all_the_same(
         with pytest.raises(SignatureRefused):
             await engine.load(str(archive))
         monkeypatch.delenv("LANEWAY_SIGNED_ONLY")
-        [tree] = [path for path in cache_folder.iterdir() if path.is_dir() and path.name != "discovered"]
+        [tree] = [path for path in own_cache.iterdir() if path.is_dir() and path.name != "discovered"]
         (tree / "src" / "shop_tasks.py").write_text("raise SystemExit('changed')\n")
         result = await engine.run(str(archive), {"text": "abc"})  # extracted anew
         assert result.context["shout"] == "ABC"
@@ -179,7 +170,7 @@ async def test_bytes_and_signatures_are_checked_at_every_load_all_the_same(
 
 
 async def test_package_that_a_trusted_key_signed_is_always_described_by_its_own_code(
-    tmp_path: Path, cache_folder: Path
+    tmp_path: Path, own_cache: Path
 ) -> None:
     folder = make_folder(tmp_path / "shop", files={"src/shop_tasks.py": CODE})
     key = new_key(tmp_path / "ada.key")
@@ -190,7 +181,7 @@ async def test_package_that_a_trusted_key_signed_is_always_described_by_its_own_
             package = open_package(tmp_path / "shop.lane", trust=Trust((key,), allow_unsigned=False))
             assert (await target_in(package, engine.fleet)).workflow.tasks[0].id == "shout"
             assert workers(engine) == 1
-    assert not [*cache_folder.glob("discovered/*")]
+    assert not [*own_cache.glob("discovered/*")]
 
 
 async def test_many_engines_at_once_describe_one_package_alike(tmp_path: Path) -> None:
@@ -208,12 +199,12 @@ async def test_many_engines_at_once_describe_one_package_alike(tmp_path: Path) -
 
 
 async def test_looking_afresh_loads_the_package_and_replaces_what_was_known(
-    tmp_path: Path, cache_folder: Path
+    tmp_path: Path, own_cache: Path
 ) -> None:
     package = open_package(make_folder(tmp_path / "shop", files={"src/shop_tasks.py": CODE}))
     async with another_program() as engine:
         found = await discovered(package, engine.fleet)
-    [file] = (cache_folder / "discovered").iterdir()
+    [file] = (own_cache / "discovered").iterdir()
     file.unlink()
     async with another_program() as engine:
         assert await discovered(package, engine.fleet, afresh=True) == found
@@ -224,7 +215,7 @@ async def test_looking_afresh_loads_the_package_and_replaces_what_was_known(
         assert workers(engine) == 0
 
 
-async def test_removing_a_package_removes_what_is_known_of_it(tmp_path: Path, cache_folder: Path) -> None:
+async def test_removing_a_package_removes_what_is_known_of_it(tmp_path: Path, own_cache: Path) -> None:
     build_archive(
         open_package(make_folder(tmp_path / "shop", files={"src/shop_tasks.py": CODE})),
         tmp_path / "shop.lane",
@@ -233,6 +224,6 @@ async def test_removing_a_package_removes_what_is_known_of_it(tmp_path: Path, ca
         await engine.load(str(tmp_path / "shop.lane"))
     content = open_package(tmp_path / "shop.lane").content_hash
     default_cache().close()
-    assert [*cache_folder.glob("discovered/*")]
+    assert [*own_cache.glob("discovered/*")]
     default_cache().remove(content)
-    assert not [*cache_folder.glob("discovered/*")]
+    assert not [*own_cache.glob("discovered/*")]
