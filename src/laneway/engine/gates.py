@@ -46,9 +46,10 @@ class Gate:
                 ticketed(ticket)
             await future
         except BaseException:
-            if self._waiting.pop(ticket, None) is None:  # let in, and cancelled in the same moment
+            if future.done() and not future.cancelled():  # let in, and cancelled in the same moment
                 self.inside -= 1
             else:
+                self._waiting.pop(ticket, None)
                 self._line.discard(ticket)
             self.admit()
             raise
@@ -66,8 +67,10 @@ class Gate:
     def insist(self, ticket: int) -> None:
         """Let in one who waits, whether there is room or not."""
         future = self._waiting.pop(ticket, None)
-        if future is not None and not future.done():
-            self._line.discard(ticket)
+        if future is None:
+            return
+        self._line.discard(ticket)
+        if not future.done():
             self.inside += 1
             future.set_result(None)
 
@@ -77,9 +80,7 @@ class Gate:
             ticket = self._line.pop()
             if ticket is None:
                 return
-            self.inside += 1
             future = self._waiting.pop(ticket)
-            if future.done():
-                self.inside -= 1
-            else:
+            if not future.done():  # else its wait was cancelled, and it was not told yet
+                self.inside += 1
                 future.set_result(None)

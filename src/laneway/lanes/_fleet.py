@@ -297,12 +297,7 @@ class Fleet:
         if pool is None:
             return
         while pool.busy:
-            flying = [
-                flight.future
-                for worker in pool.workers
-                for flight in (*worker.flights, *worker.by_number.values())
-            ]
-            await asyncio.wait([*flying, *(flight.future for flight in pool.waiting)])
+            await asyncio.wait(pool.ends())
         pool.close_idle(float("inf"))
         self._pools.pop((unit_key, place), None)
 
@@ -315,12 +310,7 @@ class Fleet:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        busy = [
-            flight.future
-            for pool in self._pools.values()
-            for worker in pool.workers
-            for flight in (*worker.flights, *worker.by_number.values())
-        ]
+        busy = [flight.future for pool in self._pools.values() for flight in pool.flying()]
         if busy:
             await asyncio.wait(busy, timeout=grace)
         for pool in self._pools.values():

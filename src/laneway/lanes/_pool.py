@@ -61,10 +61,7 @@ class Pool:
 
     def quarantined(self) -> int:
         """Attempts that nothing but killing their host can stop any more."""
-        flying = [
-            flight for worker in self.workers for flight in (*worker.flights, *worker.by_number.values())
-        ]
-        return sum(1 for flight in flying if flight.rung == "kill")
+        return sum(1 for flight in self.flying() if flight.rung == "kill")
 
     async def run(self, order: StepOrder | None, lane: str) -> Outcome:
         """One order through to its outcome; stops the attempt when the awaiting task is cancelled."""
@@ -91,7 +88,7 @@ class Pool:
             return
         if flight.has_ended:  # the answer came between the cancellation and this moment
             return
-        over = flight.over = self.loop.create_future()
+        over = self.end_of(flight)
         if self.is_running(flight):
             stop(self, flight)
         while not over.done():
@@ -99,6 +96,12 @@ class Pool:
                 await asyncio.shield(over)
             except asyncio.CancelledError:
                 continue
+
+    def end_of(self, flight: Flight) -> asyncio.Future[None]:
+        """What is done once the attempt is over, which may be long after nobody waits for its outcome any more."""
+        if flight.over is None:
+            flight.over = self.loop.create_future()
+        return flight.over
 
     def submit(self, flight: Flight) -> None:
         """Send the order to a worker, or let it wait for one."""
@@ -114,7 +117,7 @@ class Pool:
         order = flight.order
         expect = 1.0 if order is None else self.seconds.get(order.task.reference, 1.0)
         flight.expect = expect
-        if self.concurrency is not None and self._flying() >= self.concurrency:
+        if self.concurrency is not None and len(self.flying()) >= self.concurrency:
             return None
         best: Worker | None = None
         load = 0.0
@@ -142,8 +145,9 @@ class Pool:
                 best, load = worker, taken
         return best
 
-    def _flying(self) -> int:
-        return sum(len(worker.flights) + len(worker.by_number) for worker in self.workers)
+    def flying(self) -> list[Flight]:
+        """What workers have, whether they began it or not."""
+        return [one for worker in self.workers for one in (*worker.flights, *worker.by_number.values())]
 
     def send(self, worker: Worker, flight: Flight) -> None:
         """Hand an order to that worker."""
@@ -307,9 +311,7 @@ class Pool:
         refusals: tuple[str, ...],
     ) -> Outcome:
         said: Any = _KINDS[kind]
-        if (
-            flight.rung == "kill"
-        ):  # the signal that asks for the stack woke it, so that it ended by itself after all
+        if flight.rung == "kill":  # the signal that asks for the stack woke it: it ended by itself
             flight.rung = "interrupt"
         if flight.expired and flight.order is not None:
             stack = traceback_in(body) if said in _FAILED else ""
@@ -380,8 +382,11 @@ class Pool:
     @property
     def busy(self) -> bool:
         """True while something waits or runs."""
-        at_work = any(worker.flights or worker.by_number for worker in self.workers)
-        return at_work or bool(self.waiting or self.suspects)
+        return bool(self.flying() or self.waiting or self.suspects)
+
+    def ends(self) -> list[asyncio.Future[None]]:
+        """The ends of all that waits or runs."""
+        return [self.end_of(flight) for flight in (*self.flying(), *self.waiting, *self.suspects)]
 
     def close_idle(self, before: float) -> bool:
         """Close workers that have been idle since `before`; True when idle ones are left."""

@@ -62,7 +62,13 @@ class Service:
             for _ in range(threads):
                 self._threads.submit(ready.wait)
             ready.wait()
+        self._lock = threading.Lock()
+        """Held by the loop while an attempt begins, and by the watchdog while it asks one to stop."""
         self._attempts: dict[int, Attempt] = {}
+        self._newest = 0
+        """The last order that was read."""
+        self._early: set[int] = set()
+        """Orders that are to stop and were not read yet: the watchdog's socket may be quicker than the order pipe."""
         self._replies: list[bytes] = []
         self._data = bytearray()
         self._loop: asyncio.AbstractEventLoop
@@ -83,11 +89,15 @@ class Service:
 
     def cancel(self, number: int) -> None:
         """Ask an attempt to stop. From the watchdog's thread."""
-        attempt = self._attempts.get(number)
-        if attempt is not None:
+        with self._lock:
+            attempt = self._attempts.get(number)
+            if attempt is None:
+                if number > self._newest:
+                    self._early.add(number)
+                return
             attempt.asked = True
-            if attempt.task is not None:
-                self._loop.call_soon_threadsafe(attempt.task.cancel)
+        if attempt.task is not None:
+            self._soon(attempt.task.cancel)
 
     def _read(self) -> None:
         try:
@@ -120,7 +130,7 @@ class Service:
             self._reply(worker.described(number))
         else:
             known = worker.tasks[task]
-            attempt = self._attempts[number] = Attempt(number, worker.about)
+            attempt = Attempt(number, worker.about)
             context = copy_context()
             context.run(cancellation_probe.set, attempt.is_asked)
             context.run(attempt_output.set, attempt.printed)
@@ -129,7 +139,15 @@ class Service:
                 attempt.task = self._loop.create_task(
                     self._coroutine(attempt, known, payload), context=context
                 )
-            else:
+            with self._lock:
+                self._attempts[number] = attempt
+                self._newest = number
+                if number in self._early:
+                    self._early.remove(number)
+                    attempt.asked = True
+                    if attempt.task is not None:
+                        self._loop.call_soon(attempt.task.cancel)  # after it has begun, so that it answers
+            if attempt.task is None:
                 self._threads.submit(context.run, self._function, attempt, known, payload)
 
     async def _coroutine(self, attempt: Attempt, known: Registered, payload: bytes) -> None:
@@ -154,7 +172,7 @@ class Service:
             kind, body = self._worker.oversized(known, body)
         self._soon(self._finish, attempt, kind, body, started, perf_counter() - begun)
 
-    def _soon(self, function: Callable[..., None], *arguments: object) -> None:
+    def _soon(self, function: Callable[..., object], *arguments: object) -> None:
         try:
             self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:  # the loop ended meanwhile: the engine has given this worker up

@@ -101,8 +101,10 @@ class Worker:
 
     def cancel(self, number: int) -> None:
         """Cancel the coroutine of that order, if it runs. Called by the watchdog's thread."""
-        if self.kept is not None and self.watchdog.current == number:
-            self.kept.cancel()
+        if self.kept is not None:
+            running = self.kept.running  # first, so that it is not what comes after that order
+            if self.watchdog.current == number:
+                self.kept.cancel(running)
 
     def register(self, number: int, payload: bytes) -> None:
         """Know a task by number from now on."""
@@ -201,6 +203,8 @@ class Worker:
         begun = perf_counter()
         result: tuple[str, bytes] | None = None
         watchdog.current = self.serving.number = number
+        if watchdog.asked == number:
+            result = "stopped", record_of(AttemptStopped("it was to stop before it began"))
         while True:
             try:
                 if result is None:
@@ -265,7 +269,7 @@ class Worker:
                 # asyncio costs 36 ms to import: only workers that run coroutines pay for it.
                 self.kept = import_module("laneway.lanes._coroutines").KeptLoop()
             found: tuple[str, bytes] = self.kept.run(
-                call_async(known.spec, function, payload, decode, encode)
+                call_async(known.spec, function, payload, decode, encode), is_asked=self.watchdog.is_asked
             )
             return found
         except AttemptStopped as stopped:

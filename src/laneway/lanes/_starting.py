@@ -46,13 +46,16 @@ def start_worker(pool: Pool, *, exclusive: bool) -> Worker:
         "log_level": logging.getLogger().getEffectiveLevel(),
     }
     environment = kept_environment(dict(unit.policy), fleet.environment) if guarded else None
-    host: Host | InlineHost
-    if inline:
-        host = fleet.inline_host()
-    else:
-        host = fleet.host(exclusive=exclusive or shell == "process", environment=environment)
-    try:
-        return Worker(pool.loop, host, setup, name, pool.replied)
-    except OSError:
-        host.kill()
-        raise
+    while True:
+        host: Host | InlineHost
+        if inline:
+            host = fleet.inline_host()
+        else:
+            host = fleet.host(exclusive=exclusive or shell == "process", environment=environment)
+        is_shared = bool(host.workers)
+        try:
+            return Worker(pool.loop, host, setup, name, pool.replied)
+        except OSError:
+            host.kill()
+            if not is_shared:  # else it died and nobody noticed yet: the next one is new
+                raise

@@ -90,7 +90,7 @@ class WorkerThread:
     def cancel(self) -> None:
         """Cancel the coroutine that runs on the thread's loop."""
         if self._kept is not None:
-            self._kept.cancel()
+            self._kept.cancel(self._kept.running)
 
     def described(self) -> dict[str, Any]:
         """For people: name, task and age."""
@@ -138,5 +138,7 @@ class WorkerThread:
         if self._kept is None:
             self._kept = KeptLoop()
         return self._kept.run(
-            call_async(spec, function, attempt.payload, decode, encode), attempt.context.copy()
+            call_async(spec, function, attempt.payload, decode, encode),
+            attempt.context.copy(),
+            is_asked=attempt.is_asked,
         )

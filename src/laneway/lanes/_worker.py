@@ -86,6 +86,11 @@ class Worker:
         theirs = [order_read, outcome_write, control_theirs.fileno(), log_write]
         try:
             host.start_worker(json.dumps(setup, separators=(",", ":")), theirs)
+        except OSError:
+            for fd in (self._orders, self._outcomes, self._log):
+                os.close(fd)
+            self._control.close()
+            raise
         finally:
             for fd in (order_read, outcome_write, log_write):
                 os.close(fd)
@@ -231,9 +236,9 @@ class Worker:
 
     def drain(self) -> None:
         """Read what a dead worker still said."""
-        if self._closed:
-            return
-        while True:
+        while (
+            not self._closed
+        ):  # what it said may have been its last word, and its pipes somebody else's by now
             try:
                 data = os.read(self._outcomes, _CHUNK)
             except OSError:
@@ -243,6 +248,8 @@ class Worker:
             self._take(data)
 
     def _read_log(self) -> None:
+        if self._closed:
+            return
         try:
             data = os.read(self._log, _CHUNK)
         except BlockingIOError:

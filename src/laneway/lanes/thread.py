@@ -44,6 +44,7 @@ class ThreadLane:
         self._idle: list[WorkerThread] = []
         self._stuck: set[WorkerThread] = set()
         self._waiting: deque[Attempt] = deque()
+        self._running: set[Attempt] = set()
         self._numbers = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._replaced = 0
@@ -69,8 +70,10 @@ class ThreadLane:
         self._hand_out()
         try:
             return await attempt.future
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             await self._stop(attempt)
+            rung = "" if attempt.thread is None else "quarantine" if attempt.thread in self._stuck else "ask"
+            cancelled.stopped_by = rung  # type: ignore[attr-defined]  # for whoever records the attempt
             raise
 
     def _room(self) -> int:
@@ -97,6 +100,7 @@ class ThreadLane:
                 self._idle.append(thread)
                 continue
             attempt.thread = thread
+            self._running.add(attempt)
             limit = attempt.spec.timeout
             if limit is not None:
                 attempt.timer = attempt.loop.call_later(limit, self._expire, attempt)
@@ -105,15 +109,16 @@ class ThreadLane:
     def _ended(self, attempt: Attempt) -> None:
         """On the loop, once the thread is through with the attempt."""
         thread = attempt.thread
+        self._running.discard(attempt)
         if attempt.timer is not None:
             attempt.timer.cancel()
         if thread is not None:
-            if thread in self._stuck:
-                self._stuck.discard(thread)
-                thread.end()
-            else:
+            if thread in self._threads:
                 self._idle.append(thread)
                 self._hand_out()
+            else:  # it was stuck, or the lane is closed
+                self._stuck.discard(thread)
+                thread.end()
         attempt.over.set_result(None) if not attempt.over.done() else None
         if attempt.future.done():
             return
@@ -136,6 +141,7 @@ class ThreadLane:
         thread = attempt.thread
         if thread is None or attempt.over.done():
             return
+        self._running.discard(attempt)
         self._threads.discard(thread)
         self._stuck.add(thread)
         self._replaced += 1
@@ -190,8 +196,12 @@ class ThreadLane:
         """Ask what runs to stop, wait up to `grace` seconds, then leave stuck threads to the end of the process."""
         if not self._closed:
             self._closed = True
-            running = [thread.attempt for thread in self._threads if thread.attempt is not None]
-            pending = [attempt.over for attempt in running if not attempt.over.done()]
+            while self._waiting:
+                attempt = self._waiting.popleft()
+                if not attempt.future.done():
+                    attempt.future.set_result(_closed(attempt.spec))
+            running = list(self._running)
+            pending = [attempt.over for attempt in running]
             if pending:
                 _, left = await asyncio.wait(pending, timeout=grace)
                 if left:
