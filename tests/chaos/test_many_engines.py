@@ -51,8 +51,10 @@ async def test_engines_killed_at_random_leave_no_run_stuck_and_none_doubled(
         engine.listen(lambda _: over.set())
         programs = [await _program(store, f"p{number}", RUNS // ENGINES) for number in range(ENGINES)]
         killed = sum(await asyncio.gather(*[_kill_amid_its_runs(one, chance) for one in programs]))
-        while any(one["status"] != "succeeded" for one in await engine.store.read("counts")):
-            over.clear()
+        while True:
+            over.clear()  # before the look: what ends during it is not missed
+            if all(one["status"] == "succeeded" for one in await engine.store.read("counts")):
+                break
             await asyncio.wait_for(over.wait(), 60)
         runs = await engine.find(limit=10_000)
         assert {one["status"] for one in runs} == {"succeeded"}

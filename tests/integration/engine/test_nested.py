@@ -175,8 +175,10 @@ async def test_outer_and_inner_survive_a_restart_while_both_wait(tmp_path: Path)
     async with Engine(store, workflows=[OUTER, ASKING]) as engine:
         over = asyncio.Event()
         engine.listen(lambda rows: over.set() if sum(row.kind == "run_succeeded" for row in rows) else None)
-        while (result := await engine.result(handle.id)).status != "succeeded":
-            over.clear()
+        while True:
+            over.clear()  # before the look: what ends during it is not missed
+            if (result := await engine.result(handle.id)).status == "succeeded":
+                break
             await asyncio.wait_for(over.wait(), 20)
         assert result.context == {"asking": 1}
 
