@@ -1,5 +1,8 @@
 """What one outcome changes: rows, events, tasks that can start, and perhaps the run's end. No clock, no store."""
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import msgspec
 
 from laneway._core.context import join_object
@@ -15,12 +18,22 @@ from laneway._core.rows import (
     Ended,
     failed_before,
     failure_of_row,
+    history,
     noted,
     plain_row,
 )
 from laneway._core.transitions import TERMINAL, MapState, RunState, final_context, items_of, settle, verdict
 
-__all__ = ["Change", "ended_before"]
+__all__ = ["Change", "Stopped", "ended_before"]
+
+
+class Stopped(NamedTuple):
+    """An attempt that was under way when its run was stopped."""
+
+    since: float
+    lane: str
+    rung: str
+    """Of the stopping ladder: what it took to end it."""
 
 
 class Change:
@@ -96,18 +109,25 @@ class Change:
             return None
         return mapped
 
-    def cancelled(self, running: dict[tuple[str, int], float], late: bytes | None = None) -> None:
-        """The run was cancelled, or failed by its deadline, while those steps were running since those times."""
-        for (task, item), since in running.items():
-            spent = self.now - since
+    def cancelled(self, running: Mapping[tuple[str, int], Stopped], late: bytes | None = None) -> None:
+        """The run was cancelled, or failed by its deadline, while those attempts were under way."""
+        for (task, item), (since, lane, rung) in running.items():
+            before = self.state.rows.get((task, item))
             row = plain_row(
-                self.run, task, item, "cancelled", attempt=1, started=since, duration=spent, error=STOPPED
-            )
+                self.run,
+                task,
+                item,
+                "cancelled",
+                attempt=1 if before is None else before.attempt + 1,
+                started=since,
+                duration=self.now - since,
+                error=STOPPED,
+            )._replace(lane=lane, stopped_by=rung, attempts=None if before is None else history(before))
             self._noted(row, None)
         for key, row in self.state.rows.items():
             if row.status == "waiting":
                 self.state.rows[key] = ended = row._replace(
-                    status="cancelled", due=None, patch=None, error=STOPPED
+                    status="cancelled", due=None, patch=None, error=STOPPED, attempts=history(row)
                 )
                 self.steps.append(ended)
         for index, name in enumerate(self.state.plan.names):

@@ -22,6 +22,7 @@ __all__ = [
     "ended",
     "failed_before",
     "failure_of_row",
+    "history",
     "joined",
     "noted",
     "plain_row",

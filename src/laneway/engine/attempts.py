@@ -7,6 +7,7 @@ import msgspec
 
 from laneway import _attempt, aio
 from laneway._core.artifacts import MARK
+from laneway._core.changes import Stopped
 from laneway._core.errors import ContextConflict
 from laneway._core.failures import MissingKey
 from laneway._core.records import NO_ITEM
@@ -41,6 +42,8 @@ class Attempts:
     ) -> None:
         self.running: dict[tuple[str, int], float] = {}
         """When each running step began."""
+        self._rungs: dict[tuple[str, int], str] = {}
+        """How far lanes had to go with steps whose attempts were cancelled."""
         self._around = around
         self._run = run
         self._state = state
@@ -70,6 +73,14 @@ class Attempts:
     def lane(self, index: int) -> str:
         """The name of the lane that a task runs on."""
         return self._lanes[index].name
+
+    def stopped(self) -> dict[tuple[str, int], Stopped]:
+        """What was running when the run was stopped."""
+        position = self._state.plan.position
+        return {
+            key: Stopped(since, self.lane(position[key[0]]), self._rungs.get(key, ""))
+            for key, since in self.running.items()
+        }
 
     async def outcome(self, driver: LiveRun, index: int, item: int, value: bytes | None) -> Outcome:
         """Run one attempt of a step of the driver's run to its end. Its metadata was asked for before."""
@@ -104,11 +115,17 @@ class Attempts:
             outcome = await (around.artifacts.run(lane, order) if is_far else lane.run(order))
             if MARK in outcome.body:
                 outcome = await around.artifacts.settle(lane, order, outcome)
-        except BaseException:
+        except BaseException as error:
+            self._rungs[key] = str(getattr(error, "stopped_by", ""))
             for observer in around.observers:
                 observer.attempt_dropped(driver, order)
             raise
-        del self.running[key]
+        began = self.running.pop(key)
+        if not outcome.started:  # whoever ran it was killed or lost, and never told when it began
+            spent = outcome.duration or around.now() - began
+            outcome = msgspec.structs.replace(
+                outcome, started=max(began, around.now() - spent), duration=spent
+            )
         if here.output is not None:
             outcome = msgspec.structs.replace(outcome, output="".join(here.output))
         for attempt_ended in around.on_outcome:

@@ -121,7 +121,7 @@ class Driver:
         self.stopping = why
         await self._stop_tasks()
         change = self._change()
-        change.cancelled(self.running, late)
+        change.cancelled(self._attempts.stopped(), late)
         self._hand_over(change)
         await self.wait()
 

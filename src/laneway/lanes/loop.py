@@ -52,6 +52,7 @@ class LoopLane:
             if limit is None or not limit.fired or limit.withdraw():
                 current = asyncio.current_task()
                 if current is not None and current.cancelling():
+                    cancelled.stopped_by = "ask"  # type: ignore[attr-defined]  # for whoever records the attempt
                     raise
             kind, body = "failure", failure_body(failure_of(cancelled))
         except (KeyboardInterrupt, SystemExit, Exception) as error:  # noqa: BLE001 - a lane boundary
