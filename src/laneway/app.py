@@ -13,7 +13,7 @@ from laneway._core.events import EventRow
 from laneway._core.lane_choice import LaneChoice
 from laneway._core.model import TaskSpec
 from laneway._core.records import Parent
-from laneway.assembly import Assembly, fleet_from, publisher, trust_from
+from laneway.assembly import Assembly, collector, fleet_from, publisher, trust_from
 from laneway.authoring import Workflow
 from laneway.controls import Controls, encoded_context
 from laneway.engine.artifacts import Artifacts
@@ -156,7 +156,7 @@ class Engine(Controls):
         self._around, self._runs = around, runs
         runs.adoption.look()
         if self._kept_for is not None:
-            self._retention = Retention(around, self._kept_for)
+            self._retention = Retention(around, self._kept_for, collector(self.store))
             self._retention.start()
         try:
             await self._observation.open(around, runs, card, self._told(), self._traffic.pools)

@@ -1,6 +1,5 @@
 """From a workflow to something an engine can run: its plan, and per task its code and its lane."""
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -28,7 +27,7 @@ from laneway.settings import Settings
 if TYPE_CHECKING:
     from laneway.packages import Trust
 
-__all__ = ["Assembly", "fleet_from", "publisher", "trust_from"]
+__all__ = ["Assembly", "collector", "fleet_from", "publisher", "trust_from"]
 
 
 class Assembly:
@@ -129,20 +128,35 @@ def fleet_from(
     return fleet
 
 
-def publisher(store: Store) -> Callable[[Unit], Awaitable[None]] | None:
-    """What leaves packages in a store, for workers on other machines; None where only this program sees it."""
+def publisher(store: Store) -> Callable[[Unit, str], Awaitable[None]] | None:
+    """What leaves packages in a store, for workers on other machines; None where only this program sees it.
+
+    It is told the package, and the workflow whose steps use it.
+    """
     if getattr(store, "url", "memory:").startswith("memory:"):
         return None
 
-    async def publish(unit: Unit) -> None:
+    async def publish(unit: Unit, workflow: str) -> None:
         # Programs without packages never need these imports.
-        from laneway.packages.sending import content_of, packed  # noqa: PLC0415
+        from laneway.packages.depot import leave  # noqa: PLC0415
 
-        if not await store.read("documents", kind="package", name=content_of(unit)):
-            archive = await asyncio.to_thread(packed, unit)
-            await store.keep("package", content_of(unit), archive, version=0)
+        await leave(store, unit, workflow)
 
     return publish
+
+
+def collector(store: Store) -> Callable[[float], Awaitable[int]]:
+    """What takes packages out of a store that nobody used since that epoch second; says how many."""
+
+    async def collect(before: float) -> int:
+        if not await store.read("documents", kind="package-use"):
+            return 0
+        # As above.
+        from laneway.packages import depot  # noqa: PLC0415
+
+        return (await depot.collect(store, before=before)).packages
+
+    return collect
 
 
 def trust_from(given: Trust | None) -> Trust | None:

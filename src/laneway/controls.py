@@ -10,6 +10,7 @@ from laneway._core.context import decode_object, encode_object
 from laneway._core.errors import ContextError, PlanError, SettingInvalid
 from laneway._core.events import Event
 from laneway.artifacts import Desk
+from laneway.assembly import collector
 from laneway.authoring import Workflow
 from laneway.engine.artifact_references import as_json
 from laneway.engine.handle import RunHandle, stored_result
@@ -228,7 +229,8 @@ class Controls(ABC):
     async def sweep(self, older_than: timedelta | float) -> dict[str, int]:
         """Delete runs that ended longer ago than that (a timedelta, or seconds); says how much went.
 
-        Safe while other engines work. Runs that are not over stay, and what unfinished runs started.
+        Packages that engines left in the store for workers elsewhere go too, once nobody used them for so long. Safe
+        while other engines work. Runs that are not over stay, what unfinished runs started, and what they use.
         """
         _, around = self._open()
         seconds = older_than.total_seconds() if isinstance(older_than, timedelta) else float(older_than)
@@ -238,7 +240,7 @@ class Controls(ABC):
             once = await around.store.sweep(before=before)
             swept = {name: swept[name] + once.get(name, 0) for name in swept}
             if once["runs"] == 0:
-                return swept
+                return {**swept, "packages": await collector(around.store)(before)}
 
     async def _code_of(self, run: str, workflow: Workflow | Target | str | None) -> Runnable:
         _, around = self._open()

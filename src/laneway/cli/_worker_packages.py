@@ -15,6 +15,7 @@ import msgspec
 
 from laneway._core.errors import LanewayError, PackageError, PackageNotInstalled
 from laneway.packages import Package, open_package
+from laneway.packages.depot import fetch
 from laneway.packages.opening import default_shelf
 from laneway.packages.sending import content_of
 from laneway.packages.signing import Trust, trusted
@@ -117,7 +118,6 @@ async def _fetched(url: str, content: str) -> bytes | None:
     store = store_from(url, durability="commit")
     await store.open(here(str(uuid7())))
     try:
-        found = await store.read("documents", kind="package", name=content)
+        return await fetch(store, content)
     finally:
         await store.close()
-    return bytes(found[0]["body"]) if found else None

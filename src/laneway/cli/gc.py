@@ -2,13 +2,16 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import rich_click as click
 
 from laneway.cli import _screen as screen
 from laneway.cli._options import debug_option, json_option, store_option
 from laneway.cli._stores import opened
+from laneway.packages.depot import Collected, collect, held
 from laneway.settings import age_from
 
 __all__ = ["gc"]
@@ -30,7 +33,9 @@ _KEPT_FREE_BYTES = 4 * 1024 * 1024
 def gc(older_than: str, dry_run: bool, store: str | None, as_json: bool) -> None:
     """Delete runs that ended longer ago than AGE, with their steps, events, tags, signals and artifacts.
 
-    Safe while engines work. Runs that are not over stay, and inner runs whose outer run is not over.
+    Packages that engines left in the store for workers on other machines go too, once nobody used them for AGE (two
+    hours at least) and no run that is not over did. Safe while engines work. Runs that are not over stay, and inner
+    runs whose outer run is not over.
     """
     seconds = age_from("--older-than", older_than)
     found = asyncio.run(_swept(store, seconds, dry_run=dry_run))
@@ -40,11 +45,21 @@ def gc(older_than: str, dry_run: bool, store: str | None, as_json: bool) -> None
     swept, sizes = found["swept"], found["sizes"]
     screen.print_table(
         ["", "deleted", "left"],
-        [[name, f"{swept[name]:,}", f"{sizes[name]:,}"] for name in ("runs", "steps", "events", "artifacts")]
-        + [["artifact MB", f"{swept['artifact_bytes'] / 1e6:,.1f}", f"{sizes['artifact_bytes'] / 1e6:,.1f}"]]
+        [_counted(name, swept, sizes) for name in ("runs", "steps", "events", "artifacts")]
+        + [_megabytes("artifact", swept, sizes), _counted("packages", swept, sizes)]
+        + [_megabytes("package", swept, sizes)]
         + [["file MB", f"{found['freed_bytes'] / 1e6:,.1f}", f"{sizes.get('file_bytes', 0) / 1e6:,.1f}"]],
         right=["deleted", "left"],
     )
+
+
+def _counted(name: str, swept: Mapping[str, int], sizes: Mapping[str, int]) -> list[str]:
+    return [name, f"{swept[name]:,}", f"{sizes[name]:,}"]
+
+
+def _megabytes(of: str, swept: Mapping[str, int], sizes: Mapping[str, int]) -> list[str]:
+    name = f"{of}_bytes"
+    return [f"{of} MB", f"{swept[name] / 1e6:,.1f}", f"{sizes[name] / 1e6:,.1f}"]
 
 
 async def _swept(given: str | None, seconds: float, *, dry_run: bool) -> dict[str, Any]:
@@ -57,12 +72,15 @@ async def _swept(given: str | None, seconds: float, *, dry_run: bool) -> dict[st
             swept = {name: swept[name] + once.get(name, 0) for name in swept}
             if once["runs"] == 0:
                 break
+        packages = Collected() if dry_run else await collect(store, before=moment)
+        left = msgspec.structs.asdict(await held(store))
         sizes = (await store.read("sizes"))[0]
         while not dry_run and sizes.get("free_bytes", 0) > _KEPT_FREE_BYTES:
             await store.sweep(before=0.0, limit=0)
-            left = (await store.read("sizes"))[0]
-            if left["free_bytes"] >= sizes["free_bytes"]:
+            smaller = (await store.read("sizes"))[0]
+            if smaller["free_bytes"] >= sizes["free_bytes"]:
                 break
-            sizes = left
+            sizes = smaller
     freed = max(0, before.get("file_bytes", 0) - sizes.get("file_bytes", 0))
-    return {"swept": swept, "sizes": sizes, "freed_bytes": freed}
+    gone = {**swept, **msgspec.structs.asdict(packages)}
+    return {"swept": gone, "sizes": {**sizes, **left}, "freed_bytes": freed}

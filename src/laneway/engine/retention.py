@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from laneway import aio
 from laneway._core.errors import StoreError
@@ -31,11 +32,18 @@ class Retention:
     Args:
         around: store, time.
         seconds: how long ago a run must have ended.
+        collect: deletes what else nobody used since an epoch second, once old runs are gone.
     """
 
-    def __init__(self, around: Surroundings, seconds: float) -> None:
+    def __init__(
+        self,
+        around: Surroundings,
+        seconds: float,
+        collect: Callable[[float], Awaitable[object]] | None = None,
+    ) -> None:
         self._around = around
         self._seconds = seconds
+        self._collect = collect
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._sweeping: asyncio.Task[None] | None = None
@@ -67,6 +75,8 @@ class Retention:
     async def _sweep(self) -> None:
         try:
             await self._delete()
+            if self._collect is not None and not self._closed:
+                await self._collect(self._around.now() - self._seconds)
             oldest = (await self._around.store.read("ages"))[0]["oldest_end"]
         except StoreError as error:
             log.warning("old runs could not be deleted now: %s", error)

@@ -80,8 +80,8 @@ class Fleet:
         """Where the celery lane sends its orders; empty for nowhere."""
         self.broker_patience = 30.0
         """Seconds that such an order may wait for the broker, and for a worker that listens."""
-        self.publish: Callable[[Unit], Awaitable[None]] | None = None
-        """Leaves a package where workers elsewhere find it; set by the engine."""
+        self.publish: Callable[[Unit, str], Awaitable[None]] | None = None
+        """Leaves a package, which that workflow's steps use, where workers elsewhere find it; set by the engine."""
         self._recycle_count = recycle_count
         self._recycle_age = recycle_age
         self._recycle_memory_mib = recycle_memory_mib

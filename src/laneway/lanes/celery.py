@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import time
 from importlib.util import find_spec
 from typing import Any
 from uuid import uuid4
@@ -26,6 +27,8 @@ log = logging.getLogger("laneway.lanes.celery")
 
 _LATE_SECONDS = 0.3
 """What is called back before any worker took it may have been taken in the same moment."""
+_LEFT_SECONDS = 900.0
+"""For how long a package is surely where it was left: half of what `laneway.packages.depot` promises."""
 
 
 class CeleryLane:
@@ -56,7 +59,8 @@ class CeleryLane:
         self._broker = fleet.broker if broker is None else broker
         self._patience = fleet.broker_patience if patience is None else patience
         self._fleet = fleet
-        self._left: set[str] = set()
+        self._left: dict[tuple[str, str], float] = {}
+        """Until when packages are safe where they were left for a workflow, in seconds since the epoch."""
         self._leaving = asyncio.Lock()
         self.parcels: dict[str, Parcel] = {}
         self.link: Link | None = None
@@ -84,7 +88,7 @@ class CeleryLane:
         if loop is None or self._closed:
             return failed("lost_lane", "LaneError", "the celery lane is closed")
         if order.unit.kind == "package":
-            await self._leave(order.unit)
+            await self._leave(order)
         link = self._linked(loop)
         parcel = Parcel(
             order_id(order), order, order_text(order), queue_named(queue_of(order.task)), loop.create_future()
@@ -171,18 +175,18 @@ class CeleryLane:
 
     # ---- sending
 
-    async def _leave(self, unit: Unit) -> None:
-        """Have a package left where workers find it, before the first order for it goes out."""
-        publish = self._fleet.publish
-        if publish is None or unit.key in self._left:
+    async def _leave(self, order: StepOrder) -> None:
+        """Have a package left where workers find it, before the first order for it goes out, and now and then again."""
+        publish, use = self._fleet.publish, (order.unit.key, order.workflow)
+        if publish is None or time.time() < self._left.get(use, 0.0):
             return
         async with self._leaving:
-            if unit.key not in self._left:
+            if time.time() >= self._left.get(use, 0.0):
                 try:
-                    await publish(unit)
+                    await publish(order.unit, order.workflow)
                 except LanewayError as error:  # workers may have it all the same
-                    log.warning("the package %s could not be left in the store: %s", unit.name, error)
-                self._left.add(unit.key)
+                    log.warning("the package %s could not be left in the store: %s", order.unit.name, error)
+                self._left[use] = time.time() + _LEFT_SECONDS
 
     def _linked(self, loop: asyncio.AbstractEventLoop) -> Link:
         if self.link is None:

@@ -1,6 +1,7 @@
 """Packages on workers elsewhere: found by their content, never by name alone."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from servers import postgres_server
 from laneway import Engine, RunFailed
 from laneway.packages import open_package
 from laneway.packages.archive import build_archive
+from laneway.packages.depot import collect, held
 from laneway.packages.shelf import Shelf
 
 pytestmark = pytest.mark.redis
@@ -82,9 +84,13 @@ async def test_package_reaches_a_worker_through_the_store_by_its_content(
         target = await engine.load(str(package))
         assert target.unit is not None
         assert engine.fleet.publish is not None
-        await engine.fleet.publish(target.unit)
+        await engine.fleet.publish(target.unit, target.workflow.name)
         shutil.rmtree(package)  # as on a machine that does not have it
         result = await engine.run(target)
+        assert (await held(engine.store)).packages == 1
+        late = time.time() + 40 * 86_400
+        assert (await collect(engine.store, before=late, now=lambda: late)).packages == 1
+        assert (await engine.run(target)).context["where"][0] == "first", "the worker has it by now"
     assert result.context["where"][0] == "first"
     assert result.context["where"][1].startswith(apart["XDG_CACHE_HOME"])
     assert worker.end() == 0

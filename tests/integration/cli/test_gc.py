@@ -3,12 +3,17 @@
 import json
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from package_folders import make_folder
 
 from laneway import Engine, Workflow, task
 from laneway._core.errors import SettingInvalid
+from laneway.packages import open_package
+from laneway.packages.depot import leave
 from laneway.settings import age_from
 
 
@@ -40,10 +45,28 @@ async def test_old_runs_go_and_the_file_shrinks(tmp_path: Path) -> None:
     swept = _gc(store, "--older-than", "0s", "--json")
     assert swept.returncode == 0, swept.stderr
     answer = json.loads(swept.stdout)
-    nothing = {"artifacts": 0, "artifact_bytes": 0}
+    nothing = {"artifacts": 0, "artifact_bytes": 0, "packages": 0, "package_bytes": 0}
     assert answer["swept"] == {"runs": 400, "steps": 400, "events": 1200, **nothing}
     assert answer["freed_bytes"] > 4_000_000
     assert path.stat().st_size < before / 2
+
+
+async def test_packages_that_nobody_needs_go_and_are_shown(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/runs.db"
+    used = {"shop": time.time() - 40 * 86_400, "till": time.time()}
+    async with Engine(url) as engine:
+        for name, moment in used.items():
+            manifest = f'[package]\nname = "{name}"\nversion = "1.0"\nentry_module = "shop_tasks"\n'
+            unit = open_package(make_folder(tmp_path / name, manifest)).unit()
+            await leave(engine.store, unit, name, now=partial(float, moment))
+    shown = _gc(url, "--older-than", "30d", "--dry-run")
+    rows = {line.split()[0]: line.split()[1:] for line in shown.stdout.splitlines()[1:]}
+    assert rows["packages"] == ["0", "2"]
+    swept = json.loads(_gc(url, "--older-than", "30d", "--json").stdout)
+    assert swept["swept"]["packages"] == swept["sizes"]["packages"] == 1
+    assert swept["swept"]["package_bytes"] > 0
+    again = json.loads(_gc(url, "--older-than", "0s", "--json").stdout)
+    assert (again["swept"]["packages"], again["sizes"]["packages"]) == (0, 1), "it was used just now"
 
 
 def test_an_age_that_is_none_is_refused_with_an_example(tmp_path: Path) -> None:
