@@ -34,11 +34,11 @@ _LIVES = 15
 
 
 class Kill(NamedTuple):
-    """How one life ends: at the `number`th passing of a point, or after so many seconds."""
+    """How one life ends: at the `number`th passing of a point, or after that part of an undisturbed life."""
 
     point: str = ""
     number: int = 0
-    seconds: float = 0.0
+    part: float = 0.0
 
 
 class Tally:
@@ -65,17 +65,17 @@ def kills_of(seed: int, number: int, *, every_point: int) -> list[Kill]:
     """The kills of a campaign: each point at `every_point` passings, then random moments; shuffled."""
     chance = random.Random(seed)
     named = [Kill(point, chance.randint(1, 15)) for point in POINTS for _ in range(every_point)]
-    timed = [Kill(seconds=chance.uniform(0.0, 0.3)) for _ in range(number)]
+    timed = [Kill(part=chance.uniform(0.0, 1.0)) for _ in range(number)]
     kills = [*named, *timed]
     chance.shuffle(kills)
     return kills
 
 
-def undisturbed(folder: Path, rounds: int, url: Callable[[Path], str]) -> dict[str, Any]:
-    """What every run comes to when nobody kills anything."""
-    found = _live(url(folder), folder / "log", rounds, Kill())
+def undisturbed(folder: Path, rounds: int, url: Callable[[Path], str]) -> tuple[dict[str, Any], float]:
+    """What every run comes to when nobody kills anything, and how many seconds that takes."""
+    found, seconds = _live(url(folder), folder / "log", rounds)
     assert found is not None
-    return found
+    return found, seconds
 
 
 def campaign(
@@ -83,11 +83,11 @@ def campaign(
 ) -> Tally:
     """Go through the kills, `_LIVES` on one store at most."""
     address = url or (lambda place: f"sqlite:///{place}/store.db")
-    wanted = undisturbed(_fresh(folder), rounds, address)
+    wanted, seconds = undisturbed(_fresh(folder), rounds, address)
     waiting = list(kills)
     while waiting:
         lives, waiting = waiting[:_LIVES], waiting[_LIVES:]
-        left = _one_store(lives, tally, wanted, rounds, _fresh(folder), address)
+        left = _one_store(lives, tally, wanted, rounds, _fresh(folder), address, seconds)
         waiting = left + waiting
     return tally
 
@@ -99,6 +99,7 @@ def _one_store(
     rounds: int,
     place: Path,
     address: Callable[[Path], str],
+    seconds: float,
 ) -> list[Kill]:
     """Kill a program on one store until the kills are used up or the work is done; returns unused kills."""
     store, log = address(place), place / "log"
@@ -108,7 +109,7 @@ def _one_store(
     ended: dict[str, Any] | None = None
     while lives and ended is None:
         kill = lives.pop(0)
-        ended = _live(store, log, rounds, kill)
+        ended, _ = _live(store, log, rounds, kill, after=seconds * kill.part)
         now = reading.committed_steps(store)
         lost = [key for key, row in committed.items() if now.get(key) != row]
         assert not lost, f"{kill} lost or changed {lost[:3]} in {store}"
@@ -120,7 +121,7 @@ def _one_store(
         tally.survived += ended is not None
     tally.kept += len(committed)
     if ended is None:
-        ended = _live(store, log, rounds, Kill())
+        ended, _ = _live(store, log, rounds)
         ran = _lines(log)
         repeated = [key for key in committed if ran[_line(key)] != lines[_line(key)]]
         assert not repeated, f"the last life repeated {repeated[:3]} in {store}"
@@ -136,25 +137,30 @@ def _one_store(
     return lives
 
 
-def _live(store: str, log: Path, rounds: int, kill: Kill) -> dict[str, Any] | None:
-    """One life of the program; what its runs came to, or None if it was killed first."""
+def _live(
+    store: str, log: Path, rounds: int, kill: Kill | None = None, after: float = 0.0
+) -> tuple[dict[str, Any] | None, float]:
+    """One life of the program; what its runs came to, or None if it was killed first, and how long it was at work."""
     command = [sys.executable, "-m", "tests.chaos.child", store, str(log), "--rounds", str(rounds)]
-    if kill.point:
+    if kill is not None and kill.point:
         command += ["--point", kill.point, "--number", str(kill.number)]
     child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     with child:
-        if kill.seconds and child.stdout.readline():
+        first = child.stdout.readline()
+        begun = time.monotonic()
+        if first and kill is not None and kill.part:
             try:
-                child.wait(kill.seconds)
+                child.wait(after)
             except subprocess.TimeoutExpired:
                 child.kill()
         out, _ = child.communicate(timeout=_LIFE_SECONDS)
+    seconds = time.monotonic() - begun
     assert child.returncode in (0, -signal.SIGKILL), f"the program ended with {child.returncode}: {out}"
     if child.returncode:
-        return None
+        return None, seconds
     result: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
-    return result
+    return result, seconds
 
 
 def _lines(log: Path) -> Counter[str]:

@@ -10,7 +10,8 @@ import pytest
 
 FLOW = '''
 import time
-from laneway import Workflow, task
+from pathlib import Path
+from laneway import Workflow, cancelled, task
 
 @task
 def numbers(n: int = 3) -> list[int]:
@@ -18,7 +19,10 @@ def numbers(n: int = 3) -> list[int]:
     return list(range(n))
 
 @task(each="numbers", lane="thread")
-def double(item: int, pause: float = 0.0) -> int:
+def double(item: int, pause: float = 0.0, gate: str = "") -> int:
+    """From the twentieth on it waits until the gate is open."""
+    while gate and item >= 20 and not Path(gate).exists() and not cancelled():
+        time.sleep(0.01)
     time.sleep(pause)
     print("noise from", item)
     return item * 2

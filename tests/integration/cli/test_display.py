@@ -136,10 +136,14 @@ def test_no_color_leaves_colours_out(terminal: Callable[..., Terminal]) -> None:
     assert not COLOUR.search(terminal("run", "flow.py:flow", NO_COLOR="1").rest())
 
 
-def test_ctrl_c_on_a_terminal_restores_it_and_says_how_to_go_on(terminal: Callable[..., Terminal]) -> None:
-    one = terminal("run", "flow.py:flow", "-c", "n=500", "-c", "pause=0.05")
+def test_ctrl_c_on_a_terminal_restores_it_and_says_how_to_go_on(
+    terminal: Callable[..., Terminal], folder: Path
+) -> None:
+    one = terminal("run", "flow.py:flow", "-c", "n=500", "-c", "gate=open")
     one.until("/502 steps")
     one.press_ctrl_c()
+    one.until("Ctrl-C again")
+    (folder / "open").touch()
     shown = one.rest()
     assert one.process.returncode == 3
     assert "Go on with:" in shown

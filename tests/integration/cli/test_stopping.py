@@ -14,7 +14,8 @@ from tests.integration.cli.conftest import Laneway
 
 type Start = Callable[..., subprocess.Popen[str]]
 
-SLOW = ("run", "flow.py:flow", "-c", "n=200", "-c", "pause=0.05")
+GATED = ("run", "flow.py:flow", "-c", "n=100", "-c", "gate=open")
+"""Does twenty of its items and waits in the next ones until the file `open` is there."""
 
 
 def _wait_for_steps(folder: Path, number: int) -> None:
@@ -35,34 +36,44 @@ def _finished(path: Path) -> int:
             return 0
 
 
+def _wait_until_told(process: subprocess.Popen[str]) -> str:
+    """Wait until the command says that it stops; gives what it said so far."""
+    assert process.stderr is not None
+    said = ""
+    while "Ctrl-C again" not in said:
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    return said
+
+
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
     laneway: Laneway, started: Start, folder: Path
 ) -> None:
-    process = started(*SLOW)
+    process = started(*GATED)
     _wait_for_steps(folder, 5)
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    said = _wait_until_told(process)
+    (folder / "open").touch()
+    said += process.communicate(timeout=20)[1]
     assert process.returncode == 3
     assert "Ctrl-C again stops at once" in said
-    assert said.rstrip().endswith("laneway run flow.py:flow -c n=200 -c pause=0.05")
+    assert said.rstrip().endswith("laneway run flow.py:flow -c n=100 -c gate=open")
     assert "Traceback" not in said
-    done = laneway(*SLOW, "--json")
+    done = laneway(*GATED, "--json")
     assert done.returncode == 0, done.stderr
     assert "going on with run" in done.stderr
     result = json.loads(done.stdout)
     assert result["kept"] >= 6
-    assert result["context"]["total"] == sum(2 * one for one in range(200))
+    assert result["context"]["total"] == sum(2 * one for one in range(100))
 
 
-def test_a_second_ctrl_c_ends_the_program_at_once(laneway: Laneway, started: Start) -> None:
+def test_a_second_ctrl_c_ends_the_program_at_once(started: Start) -> None:
     process = started("run", "flow.py:flow", "-c", "n=4", "-c", "pause=30")
-    until = time.monotonic() + 20
-    while laneway("runs", "list", "--json").stdout.strip() in ("", "[]"):
-        assert time.monotonic() < until
-    os.killpg(process.pid, signal.SIGINT)
     assert process.stderr is not None
-    while "Ctrl-C again" not in process.stderr.readline():
-        continue
+    assert process.stderr.readline().startswith("sum  run ")
+    os.killpg(process.pid, signal.SIGINT)
+    _wait_until_told(process)
     began = time.monotonic()
     while process.poll() is None:  # signals that come together count as one key press: press again
         os.killpg(process.pid, signal.SIGINT)
@@ -75,13 +86,14 @@ def test_a_second_ctrl_c_ends_the_program_at_once(laneway: Laneway, started: Sta
 def test_a_killed_run_goes_on_without_repeating_finished_steps(
     laneway: Laneway, started: Start, folder: Path
 ) -> None:
-    process = started(*SLOW)
+    process = started(*GATED)
     _wait_for_steps(folder, 10)
     process.kill()
     process.wait()
     before = json.loads(laneway("runs", "show", "latest", "--json").stdout)
     kept = {step["key"]: step["attempts"] for step in before["steps"] if step["status"] == "succeeded"}
-    done = laneway(*SLOW, "--json")
+    (folder / "open").touch()
+    done = laneway(*GATED, "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["id"] == before["id"]
@@ -93,14 +105,15 @@ def test_a_killed_run_goes_on_without_repeating_finished_steps(
 def test_new_starts_afresh_and_another_context_is_another_run(
     laneway: Laneway, started: Start, folder: Path
 ) -> None:
-    process = started(*SLOW)
+    process = started(*GATED)
     _wait_for_steps(folder, 2)
     process.kill()
     process.wait()
     unfinished = json.loads(laneway("runs", "list", "--json").stdout)[0]["id"]
     other = json.loads(laneway("run", "flow.py:flow", "-c", "n=2", "--json").stdout)
     assert other["id"] != unfinished
-    fresh = laneway("run", "flow.py:flow", "-c", "n=200", "-c", "pause=0.05", "--new", "--json")
+    (folder / "open").touch()
+    fresh = laneway(*GATED, "--new", "--json")
     assert json.loads(fresh.stdout)["id"] != unfinished
     named = laneway("run", "flow.py:flow", "--resume", unfinished, "--json")
     assert json.loads(named.stdout)["id"] == unfinished
@@ -109,7 +122,7 @@ def test_new_starts_afresh_and_another_context_is_another_run(
 def test_a_run_that_another_program_drives_is_left_alone_and_can_be_cancelled(
     laneway: Laneway, started: Start, folder: Path
 ) -> None:
-    process = started("run", "flow.py:flow", "-c", "n=5000", "-c", "pause=0.05")
+    process = started(*GATED)
     _wait_for_steps(folder, 2)
     run = json.loads(laneway("runs", "list", "--json").stdout)[0]["id"]
     taken = laneway("run", "flow.py:flow", "--resume", run)
@@ -124,7 +137,7 @@ def test_a_run_that_another_program_drives_is_left_alone_and_can_be_cancelled(
 def test_an_interrupted_run_that_nobody_drives_can_be_cancelled(
     laneway: Laneway, started: Start, folder: Path
 ) -> None:
-    process = started(*SLOW)
+    process = started(*GATED)
     _wait_for_steps(folder, 2)
     process.kill()
     process.wait()
@@ -136,9 +149,11 @@ def test_an_interrupted_run_that_nobody_drives_can_be_cancelled(
 
 
 def test_termination_is_as_graceful_as_ctrl_c(laneway: Laneway, started: Start, folder: Path) -> None:
-    process = started(*SLOW, "--json")
+    process = started(*GATED, "--json")
     _wait_for_steps(folder, 2)
     process.send_signal(signal.SIGTERM)
+    _wait_until_told(process)
+    (folder / "open").touch()
     out, _ = process.communicate(timeout=20)
     assert process.returncode == 3
     assert json.loads(out)["status"] == "interrupted"
