@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID, uuid7
 
 from laneway import aio
-from laneway._core.errors import LanewayError, PackageError, SettingInvalid
+from laneway._core.errors import PackageError
 from laneway._core.events import EventRow
 from laneway._core.lane_choice import LaneChoice
 from laneway._core.model import TaskSpec
@@ -16,11 +16,13 @@ from laneway._core.records import Parent
 from laneway.assembly import Assembly, collector, fleet_from, publisher, trust_from
 from laneway.authoring import Workflow
 from laneway.controls import Controls, encoded_context
+from laneway.engine.arguments import at_home, check_engine, check_start, check_workflow, opened_once
 from laneway.engine.artifacts import Artifacts
 from laneway.engine.dispatch import Driver
 from laneway.engine.handle import RunHandle
 from laneway.engine.nested import WorkflowLane
 from laneway.engine.pools import Pool
+from laneway.engine.refusals import EngineClosed
 from laneway.engine.results import RunResult
 from laneway.engine.retention import Retention
 from laneway.engine.runs import LEASE, Runnable, Runs
@@ -43,16 +45,9 @@ if TYPE_CHECKING:
     from laneway.engine.scheduler import Scheduler
     from laneway.packages import Trust
 
-__all__ = ["Engine", "EngineClosed"]
+__all__ = ["Engine"]
 
 _DEFAULT_MAX_RUNS = 10_000
-
-
-class EngineClosed(LanewayError):
-    """The engine is not open."""
-
-    code = "LW-ENGINE-003"
-    template = "this engine is not open. Use it inside `async with Engine(...) as engine:`."
 
 
 class Engine(Controls):
@@ -104,13 +99,16 @@ class Engine(Controls):
         broker: str | None = None,
         trust: Trust | None = None,
     ) -> None:
+        workflows, pools = tuple(workflows), tuple(pools)
+        check_engine(workflows, pools, workers=workers, max_runs=max_runs, grace=grace, lease=lease)
         settings = settings_from()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.durability = durability_from(
             "durability", settings.durability if durability is None else durability
         )
         self.store = store_of(store, self.durability)
         self._lease = lease
-        self._workflows = tuple(workflows)
+        self._workflows = workflows
         self._code: dict[str, Runnable] = {}
         self.grace = settings.grace if grace is None else grace
         self._max_runs = max_runs
@@ -135,6 +133,7 @@ class Engine(Controls):
     # ---- life
 
     async def __aenter__(self) -> Self:
+        self._loop = opened_once(self._loop)
         card = here(str(uuid7()))
         self.lanes = {name: make(self.fleet) for name, make in lane_factories().items()}
         self.lanes[WorkflowLane.name] = WorkflowLane(self)
@@ -257,10 +256,7 @@ class Engine(Controls):
         runs, around = self._open()
         desk, limit = around.artifacts.desk, self._context_bytes if parent is None else None
         encoded = encoded_context(context, desk, limit=limit)
-        if key == "":
-            raise SettingInvalid(
-                setting="key", value=key, reason="a key is a text that is not empty", advice="Use str(key)."
-            )
+        check_start(key=key, priority=priority, tags=tags, deadline=deadline)
         chosen = self.durability if durability is None else durability_from("durability", durability)
         runnable = await self._runnable_of(workflow)
         about = self._observation.tags(runnable.plan.workflow.name)
@@ -381,7 +377,8 @@ class Engine(Controls):
         return self._assembly.choice(spec, unit)
 
     async def _runnable_of(self, workflow: Workflow | Target | str) -> Runnable:
-        return self.runnable(await self.load(workflow) if isinstance(workflow, str) else workflow)
+        found = await self.load(workflow) if isinstance(workflow, str) else workflow
+        return self.runnable(check_workflow(found))
 
     def is_stopping(self, run: str) -> bool:
         """Whether a live run is being cancelled or has passed its deadline: not merely left by a closing engine."""
@@ -394,4 +391,5 @@ class Engine(Controls):
     def _open(self) -> tuple[Runs, Surroundings]:
         if self._runs is None or self._around is None:
             raise EngineClosed()
+        at_home(self._loop)
         return self._runs, self._around

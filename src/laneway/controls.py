@@ -12,6 +12,7 @@ from laneway._core.events import Event
 from laneway.artifacts import Desk
 from laneway.assembly import collector
 from laneway.authoring import Workflow
+from laneway.engine.arguments import RunReference, run_id
 from laneway.engine.artifact_references import as_json
 from laneway.engine.handle import RunHandle, stored_result
 from laneway.engine.refusals import RunUnknownCode
@@ -37,7 +38,7 @@ class ContextTooLarge(ContextError):
 
 
 class Controls(ABC):
-    """The part of `Engine` that deals with runs that exist. Runs are named by their ids."""
+    """The part of `Engine` that deals with runs that exist, named by id, handle, result, or a row of `find`."""
 
     _observation: Observation
 
@@ -54,7 +55,7 @@ class Controls(ABC):
         """A workflow with its code and lanes."""
 
     async def resume(
-        self, run: str, workflow: Workflow | Target | str | None = None, *, force: bool = False
+        self, run: RunReference, workflow: Workflow | Target | str | None = None, *, force: bool = False
     ) -> RunHandle:
         """Go on with an unfinished run that no living engine drives, also a paused or suspended one.
 
@@ -70,13 +71,14 @@ class Controls(ABC):
             RunChanged: see `force`.
         """
         runs, around = self._open()
+        run = run_id(run, around.store)
         runnable = await self._code_of(run, workflow)
         driver = await runs.resume(run, runnable, force=force)
         return RunHandle(run, around, runs, driver, is_new=False)
 
     async def retry(
         self,
-        run: str,
+        run: RunReference,
         workflow: Workflow | Target | str | None = None,
         *,
         only: Literal["failed", "all"] = "failed",
@@ -99,6 +101,7 @@ class Controls(ABC):
                 setting="only", value=only, reason="it is neither", advice="Use 'failed' or 'all'."
             )
         runs, around = self._open()
+        run = run_id(run, around.store)
         runnable = await self._code_of(run, workflow)
         desk = around.artifacts.desk
         changes = None if context is None else decode_object(encoded_context(context, desk))
@@ -107,7 +110,7 @@ class Controls(ABC):
 
     async def fork(
         self,
-        run: str,
+        run: RunReference,
         workflow: Workflow | Target | str | None = None,
         *,
         from_step: str,
@@ -128,6 +131,7 @@ class Controls(ABC):
             SettingInvalid: the workflow has no task of that name.
         """
         runs, around = self._open()
+        run = run_id(run, around.store)
         runnable = await self._code_of(run, workflow)
         if from_step not in runnable.plan.position:
             names = ", ".join(runnable.plan.names)
@@ -149,25 +153,32 @@ class Controls(ABC):
             )
         return RunHandle(str(UUID(bytes=record.run)), around, runs, driver, is_new=record.is_new)
 
-    async def pause(self, run: str) -> None:
+    async def pause(self, run: RunReference) -> None:
         """Let running steps finish and start nothing more; `resume` goes on."""
-        runs, _ = self._open()
+        runs, around = self._open()
+        run = run_id(run, around.store)
         self._observation.note("pause_asked", run=run)
         await runs.adoption.pause(run)
 
-    async def cancel(self, run: str) -> None:
-        """Cancel a run, wherever it is driven; one that nobody drives is recorded as cancelled right away."""
-        runs, _ = self._open()
+    async def cancel(self, run: RunReference) -> None:
+        """Cancel a run, wherever it is driven; one that nobody drives is recorded as cancelled right away.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        runs, around = self._open()
+        run = run_id(run, around.store)
         self._observation.note("cancel_asked", run=run)
         await runs.cancel(run)
 
-    async def signal(self, run: str, name: str, value: Any = None) -> None:
+    async def signal(self, run: RunReference, name: str, value: Any = None) -> None:
         """Send a named value to a run. Steps that wait for the name get it, and those that will.
 
         Raises:
             RunNotFound: there is no such run.
         """
         runs, around = self._open()
+        run = run_id(run, around.store)
         value = as_json(value, f"signal {name!r}", around.artifacts.desk)
         await runs.adoption.signal(run, name, encode_object({"": value})[len(b'{"":') : -1])
 
@@ -177,14 +188,14 @@ class Controls(ABC):
         answers = await around.store.read("events", run=run, after=after, limit=limit)
         return [one["event"] for one in answers]
 
-    async def result(self, run: str) -> RunResult:
+    async def result(self, run: RunReference) -> RunResult:
         """A run as the store has it, finished or not.
 
         Raises:
             RunNotFound: there is no such run.
         """
         _, around = self._open()
-        return await stored_result(around, run)
+        return await stored_result(around, run_id(run, around.store))
 
     async def find(
         self,

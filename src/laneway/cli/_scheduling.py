@@ -6,9 +6,9 @@ from typing import Any
 from uuid import uuid7
 
 from laneway._core.events import EventRow
-from laneway.app import EngineClosed
 from laneway.cli._stores import opened
 from laneway.engine.handle import RunHandle
+from laneway.engine.refusals import EngineClosed
 from laneway.engine.schedule_ports import ScheduleBook
 from laneway.engine.scheduler import Scheduler
 from laneway.engine.target import Target

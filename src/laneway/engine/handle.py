@@ -37,6 +37,9 @@ class RunHandle:
         self._runs = runs
         self._driver = driver
 
+    def __repr__(self) -> str:
+        return f"<RunHandle {self.id}>"
+
     @property
     def driver(self) -> Driver | None:
         """What drives the run in this engine, or drove it to its end; None where it was over or is driven elsewhere."""

@@ -2,7 +2,33 @@
 
 from laneway._core.errors import LanewayError
 
-__all__ = ["RunBusy", "RunChanged", "RunUnknownCode"]
+__all__ = ["EngineClosed", "EngineElsewhere", "EngineReopened", "RunBusy", "RunChanged", "RunUnknownCode"]
+
+
+class EngineClosed(LanewayError):
+    """The engine is not open."""
+
+    code = "LW-ENGINE-003"
+    template = "this engine is not open. Use it inside `async with Engine(...) as engine:`."
+
+
+class EngineReopened(LanewayError):
+    """An engine is opened once."""
+
+    code = "LW-ENGINE-004"
+    template = (
+        "this engine was opened before. Make another one on its store: `async with Engine(...) as engine:`."
+    )
+
+
+class EngineElsewhere(LanewayError):
+    """An engine's methods are called on the event loop that it was opened on."""
+
+    code = "LW-ENGINE-005"
+    template = (
+        "this engine belongs to another event loop. Where that one runs in another thread, use "
+        "`asyncio.run_coroutine_threadsafe(engine.run(...), loop).result()`; else open an engine here."
+    )
 
 
 class RunBusy(LanewayError):
