@@ -36,6 +36,8 @@ class Parcel(msgspec.Struct, eq=False):
     """Loop time of the last sign of life."""
     worker: str = ""
     unwanted: bool = False
+    has_ended: bool = False
+    """True once its worker said that it is over although nobody waited for that, or not yet."""
     rung: str = ""
     """What it took to stop it."""
     overdue: bool = False

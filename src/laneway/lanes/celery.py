@@ -270,8 +270,10 @@ class CeleryLane:
         parcel = self.parcels.get(word.delivery.rpartition("#")[0])
         if word.kind == "began":
             self._alive(word.delivery, word.worker)
-        elif parcel is None or (parcel.is_over and not parcel.unwanted):
+        elif parcel is None:
             return
+        elif parcel.is_over and not parcel.unwanted:
+            parcel.has_ended = True  # what it answers when its waiting was cancelled in the same moment
         elif word.kind == "released":
             if parcel.delivery == word.delivery and self.link is not None and not parcel.unwanted:
                 self.post(self.link, parcel)
@@ -314,6 +316,8 @@ class CeleryLane:
 
     async def _stop(self, link: Link, parcel: Parcel) -> None:
         """Nobody waits for it any more: revoke it, and wait until its worker says that it is over."""
+        if parcel.has_ended:
+            return
         loop = asyncio.get_running_loop()
         parcel.unwanted = True
         begun = parcel.begun

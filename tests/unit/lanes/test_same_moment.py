@@ -11,12 +11,14 @@ from tests.unit.lanes.conftest import Bench, MakePackage
 
 from laneway.engine.gates import Gate
 from laneway.lanes import _frames as frames
+from laneway.lanes._celery_wire import Word, outcome_text
 from laneway.lanes._coroutines import KeptLoop
 from laneway.lanes._pool import Pool
 from laneway.lanes._stopping import Ladder
 from laneway.lanes._worker import Worker
+from laneway.lanes.celery import CeleryLane
 from laneway.lanes.thread import ThreadLane
-from laneway.ports import StepOrder
+from laneway.ports import Outcome, StepOrder
 from laneway.testing.lanes import order_for
 
 WAITING = """
@@ -202,6 +204,29 @@ async def test_thread_lane_tells_what_waits_when_it_closes(bench: Bench) -> None
     outcomes = await asyncio.wait_for(asyncio.gather(first, second), 30)
     assert outcomes[1].kind == "failure"
     assert b"not open" in outcomes[1].body
+
+
+async def test_order_to_a_worker_elsewhere_is_over_when_its_answer_and_its_cancellation_come_together(
+    bench: Bench, package: MakePackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = CeleryLane(bench.fleet, broker="memory://")
+    await lane.open()
+    order = bench.order(package("far", WAITING), "echo", data=1)
+    monkeypatch.setattr(lane, "_leave", lambda _: asyncio.sleep(0))
+    monkeypatch.setattr(lane, "_linked", lambda _: None)
+    monkeypatch.setattr(lane, "post", lambda _, parcel: parcel.next_delivery())
+    running = asyncio.ensure_future(lane.run(order))
+    while not lane.parcels:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    (parcel,) = lane.parcels.values()
+    lane._heard(Word("began", parcel.delivery, "far away"))
+    running.cancel()
+    text = outcome_text(Outcome("value", b"1"))
+    lane._heard(Word("outcome", parcel.delivery, "far away", outcome=text))
+    await asyncio.wait({running}, timeout=10)
+    assert running.cancelled()
+    await lane.close(grace=0)
 
 
 async def test_gate_counts_right_when_a_wait_is_cancelled_and_a_place_gets_free_in_one_turn() -> None:
