@@ -35,7 +35,7 @@ from laneway.registry import lane_factories, store_of
 from laneway.settings import durability_from, moment_of, retention_from, settings_from
 from laneway.stores._processes import here
 from laneway.stores.artifacts import artifacts_of
-from laneway.stores.neighbours import clock_of, gone_beside
+from laneway.stores.neighbours import calls_of, clock_of, gone_beside
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -144,7 +144,8 @@ class Engine(Controls):
             around, card, max_runs=self._max_runs, lease=self._lease, traffic=self._traffic, code=self._code
         )
         await runs.open()
-        self._traffic.open(self.store, card, gone_beside(self.store, card), clock_of(self.store))
+        is_gone, calls = gone_beside(self.store, card), calls_of(self.store)
+        self._traffic.open(self.store, card, is_gone, clock_of(self.store), calls)
         try:
             for lane in self.lanes.values():
                 await lane.open()

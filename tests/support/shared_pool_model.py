@@ -2,17 +2,22 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
+
+import msgspec
 
 from laneway import aio
 from laneway._core.pool_book import PoolTooSmall
 from laneway.engine.pool_ledger import PoolLedger
 from laneway.ports import EngineCard
 
-__all__ = ["AMOUNTS", "OPERATIONS", "Model", "Watched"]
+__all__ = ["AMOUNTS", "CALLS", "LEASE", "OPERATIONS", "Calls", "Model", "Watched"]
 
-OPERATIONS = ("ask", "ask", "ask", "give", "give", "cancel", "crash", "freeze", "resize", "pass")
+CALLS = ("arrive", "are lost", "reach nobody")
+"""What becomes of calls between engines; of those that are lost, engines do not know that they are."""
+
+OPERATIONS = ("ask", "ask", "ask", "give", "give", "cancel", "hurry", "crash", "freeze", "resize", "pass")
 AMOUNTS = (1.0, 1.0, 2.0, 0.5, 3.0, 5.0)
 CAPACITIES = (3.0, 2.0, 4.0, 1.0)
 LEASE = 15.0
@@ -25,12 +30,22 @@ class Watched:
     def __init__(self, store: Any) -> None:
         self.store = store
         self.busy = 0
+        self.looks = self.handed = 0
 
     async def read(self, query: str, **arguments: Any) -> Any:
+        self.looks += 1
         return await self._counted(self.store.read(query, **arguments))
 
     async def keep(self, *arguments: Any, **options: Any) -> Any:
-        return await self._counted(self.store.keep(*arguments, **options))
+        """What is handed over is written, whether somebody still waits for it or not."""
+        self.handed += 1
+        writing = aio.create_task(self._counted(self._late(*arguments, **options)), name="keep")
+        return await asyncio.shield(writing)
+
+    async def _late(self, *arguments: Any, **options: Any) -> Any:
+        for _ in range(8):
+            await asyncio.sleep(0)
+        return await self.store.keep(*arguments, **options)
 
     async def _counted(self, work: Awaitable[Any]) -> Any:
         self.busy += 1
@@ -66,6 +81,26 @@ class Time:
         return min((when for when, future in self._sleepers if not future.done()), default=float("inf"))
 
 
+class Calls:
+    """What engines call each other by."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._listeners: dict[str, Callable[[], None]] = {}
+
+    def listen(self, engine: str, called: Callable[[], None] | None) -> None:
+        if called is not None:
+            self._listeners[engine] = called
+
+    async def call(self, engines: Collection[str]) -> None:
+        for engine in engines:
+            if self._model.calls == "arrive" and engine not in self._model.away:
+                self._listeners[engine]()
+
+    def reaches(self, engine: str) -> bool:
+        return self._model.calls != "reach nobody"
+
+
 class Program:
     """One engine's ledger."""
 
@@ -79,10 +114,13 @@ class Program:
             self.card,
             lambda other: other.id in model.dead,
             model.time.tell,
+            model.line,
             per=model.per,
             lease=LEASE,
             sleep=model.time.sleep,
+            ended=model.ended,
         )
+        model.line.listen(self.card.id, self.ledger.look)
 
 
 class Model:
@@ -91,11 +129,16 @@ class Model:
     Args:
         stores: one for each engine.
         per: a rate's period; 0 for slots.
+        calls: what becomes of calls between engines, one of `CALLS`.
     """
 
-    def __init__(self, stores: Sequence[Watched], *, per: float) -> None:
+    def __init__(self, stores: Sequence[Watched], *, per: float, calls: str = "arrive") -> None:
         self.time = Time()
         self.per = per
+        self.calls = calls
+        self.line = Calls(self)
+        self.away: set[str] = set()
+        self._ends: dict[str, asyncio.Future[None]] = {}
         self.capacity = CAPACITIES[0]
         self.dead: set[str] = set()
         self.held: dict[str, tuple[Program, float]] = {}
@@ -166,10 +209,31 @@ class Model:
             share = sorted(self.waiting)[one % len(self.waiting)]
             self.waiting.pop(share)[1].cancel()
 
+    def _hurry(self, one: int, other: int) -> None:
+        """Somebody asks, and leaves at any point of it."""
+        self._ask(one, other)
+        share = f"share-{self._number}"
+
+        def later(steps: int) -> None:
+            if steps:
+                asyncio.get_running_loop().call_soon(later, steps - 1)
+            elif share in self.waiting:
+                self.waiting.pop(share)[1].cancel()
+
+        later(one + other)
+
     def _crash(self, one: int, other: int) -> None:
         """A program ends, and others see it."""
         program = self._away(one)
         self.dead.add(program.card.id)
+        if not (end := self._end_of(program.card)).done():
+            end.set_result(None)
+
+    async def ended(self, card: EngineCard) -> None:
+        await asyncio.shield(self._end_of(card))
+
+    def _end_of(self, card: EngineCard) -> asyncio.Future[None]:
+        return self._ends.setdefault(card.id, asyncio.get_running_loop().create_future())
 
     def _freeze(self, one: int, other: int) -> None:
         """A program is heard of no more, and others cannot see why."""
@@ -178,6 +242,7 @@ class Model:
     def _away(self, one: int) -> Program:
         place = one % len(self.programs)
         program = self.programs[place]
+        self.away.add(program.card.id)
         self.programs[place] = self._program(program.store)
         for share in [share for share, (its, _) in self.waiting.items() if its is program]:
             self.waiting.pop(share)[1].cancel()
@@ -188,6 +253,8 @@ class Model:
 
     def _resize(self, one: int, other: int) -> None:
         self.capacity = CAPACITIES[one % len(CAPACITIES)]
+        for program in self.programs:
+            program.ledger.look()
 
     def _pass(self, one: int, other: int) -> None:
         self.time.now += (0.01, 0.3, 1.0, 4.0)[one % 4]
@@ -198,7 +265,7 @@ class Model:
     async def settled(self) -> None:
         """Until nothing goes on any more before the clock moves."""
         quiet = 0
-        while quiet < 10:
+        while quiet < 20:
             busy = any(store.busy for store in self._stores)
             await asyncio.sleep(0.0005 if busy else 0)
             quiet = 0 if busy else quiet + 1
@@ -207,7 +274,7 @@ class Model:
 
     async def _finish(self) -> None:
         """Everybody gives back; then everybody who waits is served, and nothing is left behind."""
-        end = self.time.now + 4 * LEASE + 40 * (self.per or 1.0)
+        end = self.time.now + (4 + len(self.waiting)) * LEASE + 40 * (self.per or 1.0)
         while self.waiting or self.held:
             for share in list(self.held):
                 self.held.pop(share)[0].ledger.give(share)
@@ -220,6 +287,12 @@ class Model:
                 await self.settled()
         for program in self.programs:
             await program.ledger.close()
+        await self.settled()
+        (document,) = await self._stores[0].store.read("documents", kind="pool", name="p") or [
+            {"body": b"{}"}
+        ]
+        left = [one[1]["id"] for one in msgspec.json.decode(document["body"]).get("shares", {}).values()]
+        assert set(left) <= self.away, "who is there and has given everything back has something"
         self.time.now += 2 * LEASE + self.per
         last = self._program(self._stores[0])
         with contextlib.suppress(PoolTooSmall):

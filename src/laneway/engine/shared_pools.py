@@ -7,6 +7,7 @@ from laneway._core.errors import LanewayError
 from laneway._core.pool_book import PoolBook, PoolReport, PoolTooSmall
 from laneway._core.waiting_line import AGEING
 from laneway.engine.pool_ledger import PoolLedger
+from laneway.engine.pool_lookout import PoolCalls
 from laneway.engine.pools import Hold, Pool, check_capacity
 from laneway.ports import EngineCard, Store
 
@@ -24,7 +25,7 @@ class SharedPool(Pool):
     """A pool of which all engines of a store together hold no more than there is.
 
     Within an engine it works like `Pool`: priorities, fairness, no overtaking. Between engines it goes by who looks
-    first, until somebody has waited for 5 s: from then on nobody who came later is served first. What a holder had
+    first, until somebody has waited for a second: from then on nobody who came later is served first. What a holder had
     comes back when its process ends, or, if that cannot be seen, when it was silent for 15 s; a rate is used up.
 
     Args:
@@ -65,10 +66,16 @@ class SharedPool(Pool):
         card: EngineCard,
         is_gone: Callable[[EngineCard], bool],
         now: Callable[[], Awaitable[float]],
+        calls: PoolCalls | None = None,
     ) -> None:
         """Called by the engine when it opens."""
         per = self._per if self.buys else 0.0
-        self._ledger = PoolLedger(store, self.name, card, is_gone, now, per=per)
+        self._ledger = PoolLedger(store, self.name, card, is_gone, now, calls, per=per)
+
+    def called(self) -> None:
+        """Called by the engine when another one may have given something back."""
+        if self._ledger is not None:
+            self._ledger.look()
 
     async def unbind(self) -> None:
         """Called by the engine when it closes: gives everything back."""
@@ -84,9 +91,10 @@ class SharedPool(Pool):
         """Change how much there is, for this engine; see `Pool.resize`. Others go by what they were told."""
         if not self.buys:
             super().resize(capacity)
-            return
-        check_capacity(self.name, "rate", capacity)
-        self._rate = float(capacity)
+        else:
+            check_capacity(self.name, "rate", capacity)
+            self._rate = float(capacity)
+        self.called()
 
     def report(self) -> PoolReport:
         """Use and waiting right now. Of a rate: what this engine knew when it last asked the store."""

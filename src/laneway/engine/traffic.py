@@ -8,6 +8,7 @@ from laneway._core.errors import SettingInvalid
 from laneway._core.model import TaskSpec
 from laneway.engine.dispatch import Driver
 from laneway.engine.limits import NESTED, limits_from, value_of
+from laneway.engine.pool_lookout import PoolCalls
 from laneway.engine.pools import Pool
 from laneway.engine.run_limits import RunLimits
 from laneway.engine.shared_pools import SharedPool
@@ -52,6 +53,7 @@ class Traffic:
         isolated = workers or cores
         self._widths = {"thread": min(32, cores + 4), "interpreter": isolated, "process": isolated}
         self._turnstiles: dict[tuple[str, str], Turnstile] = {}
+        self._calls: tuple[str, PoolCalls] | None = None
 
     def open(
         self,
@@ -59,17 +61,31 @@ class Traffic:
         card: EngineCard,
         is_gone: Callable[[EngineCard], bool],
         now: Callable[[], Awaitable[float]],
+        calls: PoolCalls | None = None,
     ) -> None:
-        """Show shared pools the store they are shared through, with its clock."""
-        for pool in self.pools.values():
-            if isinstance(pool, SharedPool):
-                pool.bind(store, card, is_gone, now)
+        """Show shared pools the store they are shared through, with its clock, and how its engines call each other."""
+        shared = self._shared()
+        for pool in shared:
+            pool.bind(store, card, is_gone, now, calls)
+        if shared and calls is not None:
+            calls.listen(card.id, self._called)
+            self._calls = card.id, calls
 
     async def close(self) -> None:
         """Give back what is held of shared pools."""
-        for pool in self.pools.values():
-            if isinstance(pool, SharedPool):
-                await pool.unbind()
+        for pool in self._shared():
+            await pool.unbind()
+        if self._calls is not None:
+            engine, calls = self._calls
+            self._calls = None
+            calls.listen(engine, None)
+
+    def _shared(self) -> list[SharedPool]:
+        return [pool for pool in self.pools.values() if isinstance(pool, SharedPool)]
+
+    def _called(self) -> None:
+        for pool in self._shared():
+            pool.called()
 
     def problem_with(self, spec: TaskSpec) -> str | None:
         """Why a task cannot have the pool it asks for, or None."""

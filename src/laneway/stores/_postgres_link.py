@@ -11,7 +11,7 @@ from psycopg import errors
 from laneway._core.errors import StoreError, StoreSchemaNewer, StoreUnavailable
 from laneway.stores._migrations import Migration, pending
 
-__all__ = ["ALL", "Connection", "Link", "channel"]
+__all__ = ["ALL", "Connection", "Link", "channel", "pool_channel"]
 
 type Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -44,6 +44,11 @@ _WAIT = (
 def channel(engine: str) -> str:
     """Where one engine listens."""
     return "laneway_" + "".join(one for one in engine if one.isalnum())[:48]
+
+
+def pool_channel(engine: str) -> str:
+    """Where one engine listens for shared pools of which something was given back."""
+    return f"{channel(engine)}_pools"
 
 
 class Link:

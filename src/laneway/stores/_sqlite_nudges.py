@@ -54,6 +54,17 @@ class Nudges:
                 with contextlib.suppress(OSError):  # gone, or its buffer is full: then it is awake already
                     sending.sendto(b"!", _name(engine))
 
+    def reaches(self, engine: str) -> bool:
+        """Whether nudges of that engine arrive: it listens, where this process can see it."""
+        if self._socket is None:
+            return False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as trying:
+            try:
+                trying.connect(_name(engine))
+            except OSError:
+                return False
+        return True
+
     def close(self) -> None:
         """Stop listening. Idempotent."""
         if self._socket is not None and self._loop is not None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import psycopg
@@ -14,7 +14,7 @@ from laneway.ports import Answer, EngineCard, Standing
 from laneway.stores import _postgres_jobs as jobs
 from laneway.stores._batch import Batch
 from laneway.stores._migrations import migrations
-from laneway.stores._postgres_link import ALL, Connection, Link, channel
+from laneway.stores._postgres_link import ALL, Connection, Link, channel, pool_channel
 from laneway.stores._postgres_reads import READS, Asker
 from laneway.stores._postgres_writer import PostgresWriter
 from laneway.stores._rows import run_id
@@ -49,6 +49,8 @@ class PostgresStore:
         self._reading = asyncio.Lock()
         self._listening: asyncio.Task[None] | None = None
         self._batch: Batch | None = None
+        self.pools_called: Callable[[], None] | None = None
+        """Called on the event loop when another engine gave something of a shared pool back, or may have."""
 
     # ---- life
 
@@ -102,17 +104,35 @@ class PostgresStore:
                 async with connection:
                     await connection.execute(f"listen {channel(engine)}".encode())
                     await connection.execute(f"listen {ALL}".encode())
+                    await connection.execute(f"listen {pool_channel(engine)}".encode())
                     if heard.done():
                         nudged()
+                        self._pools_called()
                     else:
                         heard.set_result(None)
-                    async for _ in connection.notifies():
-                        nudged()
+                    async for note in connection.notifies():
+                        if note.channel == pool_channel(engine):
+                            self._pools_called()
+                        else:
+                            nudged()
             except (psycopg.Error, OSError, StoreUnavailable) as error:
                 if not told:
                     log.warning("not listening to %s until it is back: %s", self.url, error)
                 told = True
             await asyncio.sleep(_PAUSE)
+
+    def _pools_called(self) -> None:
+        if self.pools_called is not None:
+            self.pools_called()
+
+    async def call_pools(self, engines: Collection[str]) -> None:
+        """Have the server tell those engines to look at shared pools again."""
+
+        async def tell(connection: Connection) -> None:
+            for engine in engines:
+                await connection.execute(self._sql["notify"], (pool_channel(engine),))
+
+        await self._live().do(tell)
 
     async def _stop_listening(self) -> None:
         listening, self._listening = self._listening, None

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from servers import PostgresServer, postgres_server
-from shared_pool_model import OPERATIONS, Model, Watched
+from shared_pool_model import CALLS, OPERATIONS, Model, Watched
 
 from laneway import Engine, SharedPool, Workflow, task
 from laneway._core.pool_book import PoolTooSmall
@@ -58,7 +58,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return server.new_database()
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], Any]) -> None:
     while not condition():
         await asyncio.sleep(0.005)
 
@@ -103,6 +103,37 @@ async def test_what_a_killed_holder_had_comes_back_at_once(url: str) -> None:
         await holder.wait()
 
 
+async def never(seconds: float) -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+async def test_what_another_program_gives_back_wakes_who_waits_without_a_look_in_between(url: str) -> None:
+    holders = [
+        await asyncio.create_subprocess_exec(sys.executable, str(WORKER), url, stdin=-1, stdout=-1)
+        for _ in range(2)
+    ]
+    for holder in holders:
+        assert holder.stdout is not None
+        assert await holder.stdout.readline() == b"held\n"
+    pool = SharedPool("licences", slots=2)
+    async with Engine(url, pools=[pool]), asyncio.timeout(50):
+        ledger = pool.ledger
+        ledger._sleep = ledger._lookout._sleep = (
+            never  # so nothing but a call, or a process' end, can wake it
+        )
+        for holder, ending in zip(holders, ["gives back", "is killed"], strict=True):
+            waiting = asyncio.create_task(pool.hold().acquire())
+            await until(lambda: ledger._lookout._watches.keys())
+            assert not waiting.done()
+            if ending == "is killed":
+                holder.kill()
+            else:
+                holder.stdin.write(b"\n")  # type: ignore[union-attr]
+            await waiting
+    for holder in holders:
+        await holder.communicate()
+
+
 async def test_a_cancelled_wait_leaves_nothing_in_the_store(url: str) -> None:
     one, two = SharedPool("licences", slots=1), SharedPool("licences", slots=1)
     async with Engine(url, pools=[one]), Engine(url, pools=[two]):
@@ -142,7 +173,7 @@ async def test_whatever_happens_to_its_holders_it_is_never_over_capacity_and_nev
         operations = [
             (chance.choice(OPERATIONS), chance.randrange(8), chance.randrange(6)) for _ in range(40)
         ]
-        await Model(stores, per=per).go_through(operations)
+        await Model(stores, per=per, calls=CALLS[seed % len(CALLS)]).go_through(operations)
 
 
 async def test_two_engines_together_take_no_more_than_the_rate(url: str) -> None:
