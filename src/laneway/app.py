@@ -16,7 +16,7 @@ from laneway._core.records import Parent
 from laneway.assembly import Assembly, collector, fleet_from, publisher, trust_from
 from laneway.authoring import Workflow
 from laneway.controls import Controls, encoded_context
-from laneway.engine.arguments import at_home, check_engine, check_start, check_workflow, opened_once
+from laneway.engine import arguments
 from laneway.engine.artifacts import Artifacts
 from laneway.engine.dispatch import Driver
 from laneway.engine.handle import RunHandle
@@ -100,7 +100,7 @@ class Engine(Controls):
         trust: Trust | None = None,
     ) -> None:
         workflows, pools = tuple(workflows), tuple(pools)
-        check_engine(workflows, pools, workers=workers, max_runs=max_runs, grace=grace, lease=lease)
+        arguments.check_engine(workflows, pools, workers=workers, max_runs=max_runs, grace=grace, lease=lease)
         settings = settings_from()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.durability = durability_from(
@@ -133,7 +133,7 @@ class Engine(Controls):
     # ---- life
 
     async def __aenter__(self) -> Self:
-        self._loop = opened_once(self._loop)
+        self._loop = arguments.opened_once(self._loop)
         card = here(str(uuid7()))
         self.lanes = {name: make(self.fleet) for name, make in lane_factories().items()}
         self.lanes[WorkflowLane.name] = WorkflowLane(self)
@@ -257,9 +257,9 @@ class Engine(Controls):
         runs, around = self._open()
         desk, limit = around.artifacts.desk, self._context_bytes if parent is None else None
         encoded = encoded_context(context, desk, limit=limit)
-        check_start(key=key, priority=priority, tags=tags, deadline=deadline)
+        arguments.check_start(key=key, priority=priority, tags=tags, deadline=deadline)
         chosen = self.durability if durability is None else durability_from("durability", durability)
-        runnable = await self._runnable_of(workflow)
+        runnable = await self._runnable_of(workflow, encoded)
         about = self._observation.tags(runnable.plan.workflow.name)
         record, driver = await runs.start(
             runnable,
@@ -377,9 +377,10 @@ class Engine(Controls):
         """Which lane a task would take, and why."""
         return self._assembly.choice(spec, unit)
 
-    async def _runnable_of(self, workflow: Workflow | Target | str) -> Runnable:
-        found = await self.load(workflow) if isinstance(workflow, str) else workflow
-        return self.runnable(check_workflow(found))
+    async def _runnable_of(self, workflow: Workflow | Target | str, context: bytes | None = None) -> Runnable:
+        found = arguments.check_workflow(await self.load(workflow) if isinstance(workflow, str) else workflow)
+        with arguments.every_mistake(found, context):
+            return self.runnable(found)
 
     def is_stopping(self, run: str) -> bool:
         """Whether a live run is being cancelled or has passed its deadline: not merely left by a closing engine."""
@@ -392,5 +393,5 @@ class Engine(Controls):
     def _open(self) -> tuple[Runs, Surroundings]:
         if self._runs is None or self._around is None:
             raise EngineClosed()
-        at_home(self._loop)
+        arguments.at_home(self._loop)
         return self._runs, self._around

@@ -132,7 +132,8 @@ def _decorate(function: Any, options: dict[str, Any]) -> Any:
         or bool(getattr(function, "__code__", code).co_flags & 0x80),
         style="context" if parameters == ("context",) else "value",
         parameters=parameters,
-        optional=optional,
+        optional=optional
+        + tuple(one for one in (_optional(condition) if is_predicate else ()) if one not in parameters),
         has_condition=is_predicate,
         asks=_parameters(condition) if is_predicate else (),
         doc=(plain.__doc__ or "").strip(),
@@ -156,6 +157,14 @@ def _parameters(predicate: Any) -> tuple[str, ...]:
     if code is None:
         raise TypeError("@task(when=...) takes a rule or a plain function as predicate")
     return tuple(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+
+
+def _optional(predicate: Any) -> tuple[str, ...]:
+    """Parameters of a predicate that have defaults."""
+    names = _parameters(predicate)
+    count = predicate.__code__.co_argcount
+    defaults = predicate.__defaults__ or ()
+    return names[count - len(defaults) : count] + tuple(predicate.__kwdefaults__ or ())
 
 
 def task_options(**options: Any) -> dict[str, Any]:

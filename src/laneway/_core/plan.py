@@ -12,7 +12,7 @@ from laneway._core.errors import WorkflowInvalid
 from laneway._core.graph import ancestors, find_cycle, successors, topological
 from laneway._core.model import LANES, TaskSpec, WorkflowSpec
 
-__all__ = ["Binding", "Plan", "check_context", "plan_of", "sees_all"]
+__all__ = ["Binding", "Plan", "check_context", "plan_of", "sees_all", "unprovided"]
 
 
 class Binding(NamedTuple):
@@ -101,14 +101,33 @@ def check_context(plan: Plan, context: Collection[str]) -> None:
         for binding in wanted:
             if binding.setters or binding.optional or binding.key in context:
                 continue
-            known = [*context, *(name for name in plan.names if name != spec.id)]
-            what = "is mapped over" if binding is plan.source[index] else "needs"
-            problems.append(
-                f"task {spec.id!r} {what} {binding.key!r}, which no task and no context key provides"
-                f"{_near(binding.key, known)}"
-            )
+            problems.append(_without(spec, binding.key, context, plan.names))
     if problems:
         raise WorkflowInvalid(workflow=plan.workflow.name, problems=problems)
+
+
+def unprovided(workflow: WorkflowSpec, context: Collection[str]) -> list[str]:
+    """What nothing can provide in a workflow that has other mistakes too, so that all of them are told at once.
+
+    Where the graph is broken nobody knows which task comes before which: a task that may set any key counts for all.
+    """
+    names = tuple(spec.id for spec in workflow.tasks)
+    free = [spec for spec in workflow.tasks if spec.style == "context" and spec.each is None]
+    return [
+        _without(spec, key, context, names)
+        for spec in workflow.tasks
+        for key in dict.fromkeys(_wanted(spec))
+        if key not in context
+        and (key not in names or key == spec.id)
+        and key not in spec.optional
+        and not any(one is not spec for one in free)
+    ]
+
+
+def _without(spec: TaskSpec, key: str, context: Collection[str], names: Collection[str]) -> str:
+    known = [*context, *(name for name in names if name != spec.id)]
+    what = "is mapped over" if key == spec.each else "needs"
+    return f"task {spec.id!r} {what} {key!r}, which no task and no context key provides{_near(key, known)}"
 
 
 def sees_all(spec: TaskSpec) -> bool:
@@ -155,10 +174,7 @@ def _ordered(workflow: WorkflowSpec, order: list[int], declared: list[list[int]]
         own = [name for name in spec.parameters if name != spec.item]
         asked = [name for name in spec.asks if name not in own and name != spec.item]
         bindings.append(
-            tuple(
-                binding(number, name, optional=name in spec.optional or name in asked)
-                for name in [*own, *asked]
-            )
+            tuple(binding(number, name, optional=name in spec.optional) for name in [*own, *asked])
         )
     source = tuple(
         None if spec.each is None else binding(number, spec.each, optional=False)

@@ -1,12 +1,15 @@
 """What programs pass to an engine, looked at before anything is done with it: mistakes get a name and a way out."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from laneway._core.errors import RunNotFound, SettingInvalid
+from laneway._core.context import decode_object
+from laneway._core.errors import RunNotFound, SettingInvalid, WorkflowInvalid
+from laneway._core.plan import unprovided
 from laneway.authoring import Workflow, spec_of
 from laneway.engine.handle import RunHandle
 from laneway.engine.pools import Pool
@@ -20,6 +23,7 @@ __all__ = [
     "check_engine",
     "check_start",
     "check_workflow",
+    "every_mistake",
     "opened_once",
     "run_id",
 ]
@@ -58,6 +62,23 @@ def check_workflow(workflow: Workflow | Target) -> Workflow | Target:
     else:
         advice = f"it is {type(given).__name__}. Pass a Workflow, or a text such as 'module:workflow'"
     raise TypeError(f"this is no workflow: {advice}")
+
+
+@contextmanager
+def every_mistake(workflow: Workflow | Target, context: bytes | None) -> Iterator[None]:
+    """Add what this context does not provide to the mistakes of a workflow that has others already.
+
+    Raises:
+        WorkflowInvalid: with all of them.
+    """
+    try:
+        yield
+    except WorkflowInvalid as error:
+        spec = workflow.spec if isinstance(workflow, Workflow) else workflow.workflow
+        more = [] if context is None else unprovided(spec, decode_object(context))
+        if not more:
+            raise
+        raise WorkflowInvalid(workflow=spec.name, problems=[*error.problems, *more]) from None
 
 
 def check_start(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from laneway import Engine, LanewayError, Pool, Workflow, task
+from laneway import Engine, LanewayError, Pool, Workflow, WorkflowInvalid, task
 from laneway._core.errors import RunNotFound, SettingInvalid
 from laneway.engine.refusals import EngineElsewhere, EngineReopened
 from laneway.engine.results import RunResult
@@ -136,3 +136,43 @@ async def test_a_context_that_cannot_be_starts_nothing(engine: Engine, context: 
     with pytest.raises((TypeError, LanewayError)):
         await engine.run(FLOW, context)
     assert await engine.find() == []
+
+
+async def test_all_mistakes_of_a_workflow_are_told_at_once_with_what_the_context_lacks(
+    engine: Engine,
+) -> None:
+    @task(dependencies=["nowhere"])
+    async def lost() -> None: ...
+
+    @task(lane="loop")
+    def blocks() -> None: ...
+
+    @task
+    async def asks(txt: str) -> None: ...
+
+    @task(each="rows")
+    async def every(row: str) -> None: ...
+
+    @task(when=lambda flag, other=1: flag)
+    async def maybe() -> None: ...
+
+    tasks = [lost, blocks, asks, every, maybe]
+    with pytest.raises(WorkflowInvalid) as caught:
+        await engine.run(Workflow("wrong", tasks), {"text": "x"})
+    first_words = [problem.split(",")[0] for problem in caught.value.problems]
+    assert [one.split("'")[1] for one in first_words] == ["lost", "blocks", "asks", "every", "maybe"]
+    assert "did you mean 'text'?" in str(caught.value)
+    assert await engine.find() == []
+
+
+async def test_a_predicate_that_asks_for_what_nobody_gives_is_refused_before_the_run(engine: Engine) -> None:
+    @task(when=lambda flag, other=1: flag and other)
+    async def maybe() -> int:
+        return 1
+
+    flow = Workflow("maybe", [maybe])
+    with pytest.raises(WorkflowInvalid) as caught:
+        await engine.run(flow)
+    assert "needs 'flag'" in str(caught.value)
+    assert (await engine.run(flow, {"flag": True})).context == {"flag": True, "maybe": 1}
+    assert (await engine.run(flow, {"flag": True, "other": 0})).context == {"flag": True, "other": 0}
