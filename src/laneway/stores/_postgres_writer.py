@@ -11,9 +11,8 @@ import psycopg
 
 from laneway import aio
 from laneway._core.errors import StoreError, StoreFenced, StoreUnavailable
-from laneway._core.records import RunRecord
 from laneway.stores import _postgres_rows as rows
-from laneway.stores._batch import Batch
+from laneway.stores._batch import Answers, Batch, resolve, settle
 from laneway.stores._postgres_link import ALL, Connection, Link
 from laneway.stores._rows import new_record
 from laneway.stores._trouble import RecordRefused, RunElsewhere
@@ -22,7 +21,6 @@ __all__ = ["Job", "PostgresWriter"]
 
 type Job = Callable[[Connection], Awaitable[Any]]
 """Work inside a write transaction; its result goes to whoever asked."""
-type Answers = list[tuple[asyncio.Future[RunRecord], Any]]
 
 log = logging.getLogger("laneway.stores")
 
@@ -110,7 +108,7 @@ class PostgresWriter:
                 log.exception(
                     "store %s: unexpected failure; nothing of this commit was written", self._link.url
                 )
-                _settle(batches, error, None)
+                settle(batches, error, None)
                 backlog = []
             for one in waiting:
                 if isinstance(one, tuple):
@@ -119,7 +117,7 @@ class PostgresWriter:
                 break
         for batch in [*(self._doubt[1] if self._doubt else ()), *backlog]:
             for _, future in batch.submissions:
-                _resolve(future, self._trouble)
+                resolve(future, self._trouble)
             batch.tell(self._trouble)
 
     async def _wait(self, *, patient: bool) -> None:
@@ -154,7 +152,7 @@ class PostgresWriter:
         except StoreFenced as error:
             if isinstance(error, RunElsewhere):
                 return await self._write_apart(batches, error)
-            _settle(batches, error, None)
+            settle(batches, error, None)
             return []
         except (psycopg.Error, OSError, StoreUnavailable) as error:
             if not self._link.is_outage(error):
@@ -168,7 +166,7 @@ class PostgresWriter:
         except (StoreError, ValueError, TypeError) as error:
             return await self._write_apart(batches, error)
         self._written()
-        _settle(batches, None, answers)
+        settle(batches, None, answers)
         return []
 
     async def _cleared(self) -> bool:
@@ -195,7 +193,7 @@ class PostgresWriter:
                     )
         except StoreFenced as error:
             self._doubt = None
-            _settle(batches, error, None)
+            settle(batches, error, None)
             return True
         except (psycopg.Error, OSError, StoreUnavailable) as error:
             self._told(error)
@@ -203,7 +201,7 @@ class PostgresWriter:
         self._doubt = None
         if found[0] == number:
             self._written()
-            _settle(batches, None, answers)
+            settle(batches, None, answers)
             return True
         left = await self._write(batches)
         if left:
@@ -229,14 +227,14 @@ class PostgresWriter:
     def _refuse_submissions(self, batches: list[Batch]) -> None:
         for batch in batches:
             for _, future in batch.submissions:
-                _resolve(future, self._trouble)
+                resolve(future, self._trouble)
             batch.submissions = []
 
     async def _write_apart(self, batches: list[Batch], error: BaseException) -> list[Batch]:
         """One of them is at fault: commit each by itself, so that only the culprit fails."""
         singles = [single for batch in batches for single in batch.split()]
         if len(singles) == 1:
-            _settle(batches, self._refusal(singles[0], error), None)
+            settle(batches, self._refusal(singles[0], error), None)
             return []
         left: list[Batch] = []
         for single in singles:
@@ -287,10 +285,10 @@ class PostgresWriter:
             async with connection.transaction():
                 result = await job(connection)
         except Exception as error:  # noqa: BLE001 - whoever asked gets it; the task must go on
-            _resolve(future, self._link.explained(error))
+            resolve(future, self._link.explained(error))
         else:
             self.commits += 1
-            _resolve(future, result)
+            resolve(future, result)
 
 
 async def _roll_back(connection: Connection) -> None:
@@ -298,22 +296,3 @@ async def _roll_back(connection: Connection) -> None:
         await connection.rollback()
     except psycopg.Error:
         await connection.close()
-
-
-def _settle(batches: list[Batch], failure: BaseException | None, answers: Answers | None) -> None:
-    for future, answer in answers or ():
-        _resolve(future, answer)
-    for batch in batches:
-        if answers is None:
-            for _, future in batch.submissions:
-                _resolve(future, failure)
-        batch.tell(failure)
-
-
-def _resolve(future: asyncio.Future[Any], answer: Any) -> None:
-    if future.done():
-        return
-    if isinstance(answer, BaseException):
-        future.set_exception(answer)
-    else:
-        future.set_result(answer)

@@ -34,7 +34,7 @@ class DatabaseFile:
         self.path = path
         self.url = url
         self.schema = migrations[-1].number
-        self._synced = synced
+        self.is_synced = synced
         self._migrations = migrations
         self._busy = busy
         self._identity: tuple[int, int] | None = None
@@ -49,7 +49,7 @@ class DatabaseFile:
             if connection.execute("pragma page_count").fetchone()[0] == 0:
                 connection.execute("pragma auto_vacuum = incremental")
             connection.execute("pragma journal_mode = wal")
-            connection.execute(f"pragma synchronous = {'full' if self._synced else 'normal'}")
+            connection.execute(f"pragma synchronous = {'full' if self.is_synced else 'normal'}")
             connection.execute(f"pragma wal_autocheckpoint = {_AUTOCHECKPOINT_PAGES}")
             connection.execute("pragma journal_size_limit = 67108864")
             self._migrate(connection)
@@ -96,6 +96,32 @@ class DatabaseFile:
         connection.close()
         renewed.execute("begin immediate")
         return renewed
+
+    def be_patient(self, connection: sqlite3.Connection, *, wish: bool) -> None:
+        """Whether commits wait for another program's lock, and now and then move the log, which waits for the disk."""
+        connection.execute(f"pragma busy_timeout = {round(self._busy * 1000) if wish else 0}")
+        connection.execute(f"pragma wal_autocheckpoint = {_AUTOCHECKPOINT_PAGES if wish else 0}")
+
+    def move_log(self, connection: sqlite3.Connection | None = None) -> None:
+        """Move what was committed from the log into the database, as far as nobody reads it.
+
+        Without a connection another one than the writer's is used, so that commits go on meanwhile. They add to the
+        log, which starts anew only when it was moved to its end and the next commit comes.
+        """
+        try:
+            if connection is not None:
+                connection.execute("pragma wal_checkpoint(passive)")
+                return
+            beside = sqlite3.connect(
+                f"{self.path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0
+            )
+            try:
+                beside.execute("pragma synchronous = normal")
+                beside.execute("pragma wal_checkpoint(passive)")
+            finally:
+                beside.close()
+        except sqlite3.Error as error:  # whatever it is, the next commit meets and tells it
+            log.debug("store %s: the log was not moved: %s", self.url, error)
 
     def _found(self, suffix: str = "") -> tuple[int, int] | None:
         try:

@@ -180,13 +180,22 @@ def sweep(sql: Statements, files: Files, before: float, limit: int) -> Job:
             connection.executemany(sql[f"sweep_{table}"], runs)
         removed = files.remove(connection, used)
         steps = connection.executemany(sql["sweep_step"], runs).rowcount if runs else 0
-        events = connection.executemany(sql["sweep_event"], runs).rowcount if runs else 0
+        events = _sweep_events(connection, sql, runs) if runs else 0
         connection.executemany(sql["sweep_run"], runs)
         page = connection.execute("pragma page_size").fetchone()[0]
         connection.execute(f"pragma incremental_vacuum({_FREED_BYTES // page})").fetchall()
         return {"runs": len(runs), "steps": max(steps, 0), "events": max(events, 0), **removed}
 
     return job
+
+
+def _sweep_events(connection: sqlite3.Connection, sql: Statements, runs: list[tuple[bytes]]) -> int:
+    last, run = connection.execute(sql["sweep_last"]).fetchone() or (0, b"")
+    kept = 1 if (run,) in runs else 0
+    if kept:
+        connection.execute(sql["sweep_keep_number"], (last,))
+    connection.execute(sql["sweep_old_number"], (last,))
+    return kept + connection.executemany(sql["sweep_event"], runs).rowcount
 
 
 def _agenda(sql: Statements, card: EngineCard, clock: Clock, *, workflows: Sequence[str]) -> Job:

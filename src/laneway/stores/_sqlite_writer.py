@@ -1,27 +1,29 @@
-"""The one thread that writes a SQLite file: what waits when a commit starts goes into one commit."""
+"""The one connection that writes a SQLite file: what waits when a commit starts goes into one commit."""
 
 import asyncio
 import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 from uuid import UUID
 
 from laneway._core.errors import StoreError, StoreFenced, StoreUnavailable
-from laneway._core.records import RunRecord, Submission, Transition
+from laneway._core.records import Transition
 from laneway.stores import _sqlite_rows as rows
-from laneway.stores._batch import Batch
+from laneway.stores._batch import Answers, Batch, refuse, resolve, settle
 from laneway.stores._sqlite_errors import explained, is_outage
 from laneway.stores._sqlite_file import DatabaseFile
+from laneway.stores._sqlite_turns import Turns
 from laneway.stores._trouble import RecordRefused, RunElsewhere
 
 __all__ = ["Job", "Writer"]
 
 type Job = Callable[[sqlite3.Connection], Any]
 """Work inside a write transaction; its result goes to whoever asked."""
+type Question = tuple[Job, asyncio.Future[Any]]
 
 log = logging.getLogger("laneway.stores")
 
@@ -31,7 +33,11 @@ _PAUSE = 0.5
 
 
 class Writer:
-    """Owns the only writing connection of this process.
+    """Owns the only writing connection of this process, and the thread that uses it.
+
+    A small commit that finds nothing before it is written by the event loop itself: waking the thread and being woken
+    by it takes longer than the commit. It waits for nothing, neither for a lock nor for the disk; what would have to
+    wait is the thread's.
 
     What cannot be written because of the file as a whole (full disk, lock) stays in its order and is tried again
     until it works or the writer is stopped. What cannot be written because of itself is refused alone.
@@ -58,10 +64,14 @@ class Writer:
         self.lease = 15.0
         self.commits = 0
         self._file = file
+        self._turns = Turns(synced=file.is_synced)
+        self._connection: sqlite3.Connection | None = None
+        self._is_patient = True
+        """Whether the connection waits for locks and moves the log, as it does for the thread."""
         self._sql = statements
         self._clock = clock
         self._hook = hook
-        self._queue: queue.SimpleQueue[Batch | tuple[Job, asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Batch | Question | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._serve, name="laneway-store", daemon=True)
         self._started: asyncio.Future[None] = self._loop.create_future()
@@ -76,19 +86,71 @@ class Writer:
         await self._started
 
     def put(self, batch: Batch) -> None:
-        """Hand over transitions and submissions."""
-        self._queue.put(batch)
+        """Write transitions and submissions at once, or hand them over to the thread."""
+        turns = self._turns
+        if turns.take(batch):
+            try:
+                answers = self._write_here(batch)
+            finally:
+                turns.give_back()
+            if answers is not None:
+                settle([batch], None, answers)
+                if turns.is_log_long:
+                    self.hand(Batch())
+                return
+        self.hand(batch)
+
+    def hand(self, work: Batch | Question | None) -> None:
+        """Hand something over to the thread; None ends it."""
+        self._turns.hand()
+        self._queue.put(work)
 
     async def do(self, job: Job) -> Any:
         """Run a job in the writer's thread, in a transaction of its own, and return its result."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._queue.put((job, future))
+        self.hand((job, future))
         return await future
 
     async def stop(self) -> None:
         """Write what is waiting and end the thread."""
-        self._queue.put(None)
+        self.hand(None)
         await self._loop.run_in_executor(None, self._thread.join)
+
+    # ---- on the loop, in its turn
+
+    def _write_here(self, batch: Batch) -> Answers | None:
+        """One commit that waits for nothing; None if it could not be made, and the thread is to try."""
+        connection = self._connection
+        if connection is None or self._lost or self._trouble is not None:
+            return None
+        answers: Answers = []
+        begun = False
+        try:
+            self._be_patient(connection, wish=False)
+            connection = self._begin(connection)
+            begun = True
+            if connection is not self._connection:  # another file is at the path: its connection is a new one
+                self._connection, self._is_patient = connection, True
+            answers = self._fill(connection, [batch])
+            self._commit(connection)
+        except Exception:  # noqa: BLE001 - the thread meets the same, and knows what to do
+            _roll_back(connection)
+            return None
+        except BaseException:  # such as KeyboardInterrupt, at any point
+            if begun and not connection.in_transaction:
+                self._loop.call_soon(settle, [batch], None, answers)
+            else:
+                _roll_back(connection)
+                self.hand(batch)
+            raise
+        if self._hook is not None:
+            self._hook("answer")
+        return answers
+
+    def _be_patient(self, connection: sqlite3.Connection, *, wish: bool) -> None:
+        if self._is_patient != wish:
+            self._is_patient = wish
+            self._file.be_patient(connection, wish=wish)
 
     # ---- in the thread
 
@@ -98,31 +160,59 @@ class Writer:
         except (sqlite3.Error, StoreError, OSError) as error:
             self._answer(self._started, explained(error, self._file.url))
             return
+        self._connection = connection
         self._answer(self._started, None)
         backlog: list[Batch] = []
+        unfinished = 0
         going = True
         while going:
             waiting = self._waiting(patient=not backlog)
             going = None not in waiting
-            batches = self._kept(backlog + [one for one in waiting if isinstance(one, Batch)])
-            try:
-                connection, backlog = self._write(connection, batches) if batches else (connection, [])
-            except Exception as error:
-                log.exception(
-                    "store %s: unexpected failure; nothing of this commit was written", self._file.url
-                )
-                self._loop_call(_settle, batches, error, None)
-                backlog = []
-            for one in waiting:
-                if isinstance(one, tuple):
-                    connection = self._work(connection, *one)
+            unfinished += len(waiting)
+            with self._turns.lock:
+                backlog = self._turn(waiting, backlog)
+                if not backlog:
+                    self._turns.done(unfinished)
+                    unfinished = 0
+            if self._turns.is_log_long:
+                self._move_log()
         for batch in backlog:
             self._loop_call(batch.tell, self._trouble)
+        with self._turns.lock:
+            connection, self._connection = self._connection, None
         connection.close()
 
-    def _waiting(self, *, patient: bool) -> list[Batch | tuple[Job, asyncio.Future[Any]] | None]:
+    def _move_log(self) -> None:
+        """Do what SQLite does after many commits, while the loop goes on writing."""
+        with self._turns.lock:
+            whole = self._turns.log_moves()
+        self._file.move_log()
+        if whole:
+            with self._turns.lock:
+                self._file.move_log(self._connection)
+
+    def _turn(self, waiting: Sequence[Batch | Question | None], backlog: list[Batch]) -> list[Batch]:
+        """Do what was handed over, and what could not be written before. Returns what still cannot."""
+        connection = self._connection
+        if connection is None:
+            return []
+        self._be_patient(connection, wish=True)
+        batches = self._kept(backlog + [one for one in waiting if isinstance(one, Batch)])
+        try:
+            connection, backlog = self._write(connection, batches) if batches else (connection, [])
+        except Exception as error:
+            log.exception("store %s: unexpected failure; nothing of this commit was written", self._file.url)
+            self._loop_call(settle, batches, error, None)
+            backlog = []
+        for one in waiting:
+            if isinstance(one, tuple):
+                connection = self._work(connection, *one)
+        self._connection = connection
+        return backlog
+
+    def _waiting(self, *, patient: bool) -> list[Batch | Question | None]:
         """What was handed over since; waits for something, but not for long while earlier work is unwritten."""
-        waiting: list[Batch | tuple[Job, asyncio.Future[Any]] | None] = []
+        waiting: list[Batch | Question | None] = []
         try:
             waiting.append(self._queue.get(timeout=None if patient else _PAUSE))
             while True:
@@ -145,7 +235,7 @@ class Writer:
         except StoreFenced as error:
             if isinstance(error, RunElsewhere):
                 return self._write_apart(connection, batches, error)
-            self._loop_call(_settle, batches, error, None)
+            self._loop_call(settle, batches, error, None)
             return connection, []
         except (sqlite3.Error, OSError, StoreUnavailable) as error:
             if is_outage(error):
@@ -155,7 +245,7 @@ class Writer:
             return self._write_apart(connection, batches, error)
         if self._hook is not None:
             self._hook("answer")
-        self._loop_call(_settle, batches, None, answers)
+        self._loop_call(settle, batches, None, answers)
         return connection, []
 
     def _begin(self, connection: sqlite3.Connection) -> sqlite3.Connection:
@@ -188,7 +278,7 @@ class Writer:
         self._trouble = trouble
         for batch in batches:
             if batch.submissions:
-                self._loop_call(_refuse, batch.submissions, trouble)
+                self._loop_call(refuse, batch.submissions, trouble)
                 self._lose(batch, trouble)
         return self._kept(batches)
 
@@ -219,7 +309,7 @@ class Writer:
         if len(singles) == 1:
             refusal = self._refusal(singles[0], error)
             # The loop gets the list itself: `_lose` leaves the batch without it, at once.
-            self._loop_call(_refuse, singles[0].submissions, refusal)
+            self._loop_call(refuse, singles[0].submissions, refusal)
             self._loop_call(singles[0].tell, refusal)
             self._lose(singles[0], refusal)
             return connection, []
@@ -241,9 +331,7 @@ class Writer:
         refused.__cause__ = error
         return refused
 
-    def _fill(
-        self, connection: sqlite3.Connection, batches: list[Batch]
-    ) -> list[tuple[asyncio.Future[RunRecord], Any]]:
+    def _fill(self, connection: sqlite3.Connection, batches: list[Batch]) -> Answers:
         """Everything that goes into one commit."""
         sql = self._sql
         self._check_lease(connection)
@@ -300,7 +388,7 @@ class Writer:
         return connection
 
     def _answer(self, future: asyncio.Future[Any], answer: Any) -> None:
-        self._loop_call(_resolve, future, answer)
+        self._loop_call(resolve, future, answer)
 
     def _loop_call(self, function: Callable[..., None], *arguments: Any) -> None:
         if not self._loop.is_closed():
@@ -310,32 +398,3 @@ class Writer:
 def _roll_back(connection: sqlite3.Connection) -> None:
     if connection.in_transaction:
         connection.execute("rollback")
-
-
-def _settle(
-    batches: list[Batch],
-    failure: BaseException | None,
-    answers: list[tuple[asyncio.Future[RunRecord], Any]] | None,
-) -> None:
-    for future, answer in answers or ():
-        _resolve(future, answer)
-    for batch in batches:
-        if answers is None:
-            _refuse(batch.submissions, failure)
-        batch.tell(failure)
-
-
-def _refuse(
-    submissions: list[tuple[Submission, asyncio.Future[RunRecord]]], failure: BaseException | None
-) -> None:
-    for _, future in submissions:
-        _resolve(future, failure)
-
-
-def _resolve(future: asyncio.Future[Any], answer: Any) -> None:
-    if future.done():
-        return
-    if isinstance(answer, BaseException):
-        future.set_exception(answer)
-    else:
-        future.set_result(answer)

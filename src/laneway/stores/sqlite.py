@@ -102,7 +102,9 @@ class SqliteStore:
     async def close(self) -> None:
         if self._writer is None:
             return
-        self._flush()
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            self._writer.hand(batch)
         writer, self._writer = self._writer, None
         self._nudges.close()
         try:

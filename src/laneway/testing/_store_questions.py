@@ -167,6 +167,22 @@ class QuestionCases:
             gone = await store.sweep(before=1e12, limit=0)
             assert gone == {"runs": 0, "steps": 0, "events": 0, **nothing}
 
+    async def test_cursors_stay_good_when_everything_was_swept(self, site: Site) -> None:
+        async with opened(site.store()) as store:
+            cursor = 0
+            for _ in range(3):
+                for name in "ab":
+                    record = await store.submit(submission(name))
+                    await committed(store, written(record, step(record), end=ended(at=100.0)))
+                found = [one["event"] for one in await store.read("events", after=cursor)]
+                assert [one.kind for one in found] == ["run_submitted", "step_succeeded", "run_succeeded"] * 2
+                cursor = found[-1].seq
+                swept = await store.sweep(before=150.0)
+                assert (swept["runs"], swept["events"]) == (2, 6)
+                assert await store.read("events") == []
+                (sizes,) = await store.read("sizes")
+                assert sizes["events"] == 0
+
     async def test_sweep_keeps_children_of_unfinished_runs(self, site: Site) -> None:
         async with opened(site.store()) as store:
             parent = await store.submit(submission())

@@ -166,7 +166,7 @@ where id in (
 order by id desc limit :limit;
 
 -- name: events
-select seq, run, kind, task, item, at, data from event where seq > :after order by seq limit :limit;
+select seq, run, kind, task, item, at, data from event where seq > :after and run != x'' order by seq limit :limit;
 
 -- name: events_of
 select seq, run, kind, task, item, at, data from event
@@ -176,7 +176,7 @@ where run = :run and seq > :after order by seq limit :limit;
 select status, count(*) from run group by status order by status;
 
 -- name: sizes
-select (select count(*) from run), (select count(*) from step), (select count(*) from event),
+select (select count(*) from run), (select count(*) from step), (select count(*) from event where run != x''),
     (select count(*) from artifact), (select coalesce(sum(size), 0) from artifact), (select count(*) from document);
 
 -- name: schema
@@ -217,6 +217,16 @@ delete from step where run = ?;
 
 -- name: sweep_event
 delete from event where run = ?;
+
+-- The newest number stays taken when its event is swept: numbers that come again would be behind somebody's cursor.
+-- name: sweep_last
+select seq, run from event order by seq desc limit 1;
+
+-- name: sweep_keep_number
+update event set run = x'', task = null, data = null where seq = ?;
+
+-- name: sweep_old_number
+delete from event where run = x'' and seq < ?;
 
 -- name: sweep_tag
 delete from tag where run = ?;
