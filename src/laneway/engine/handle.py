@@ -77,7 +77,7 @@ class RunHandle:
             status = await driver.wait()
             if status == "interrupted":
                 raise RunInterrupted(run=self.id)
-            return self._runs.result(driver, status)
+            return _reached(driver, status)
         return await stored_result(self._around, self.id, self._runs.adoption.code_of(self.id))
 
     async def _driven(self) -> RunResult | None:
@@ -98,7 +98,7 @@ class RunHandle:
             if status == "interrupted":
                 raise RunInterrupted(run=self.id)
             if status != "suspended" or not adoption.is_awaited(self.id):
-                return self._runs.result(driver, status)
+                return _reached(driver, status)
             driver = None
 
     async def cancel(self) -> None:
@@ -158,6 +158,19 @@ class RunHandle:
 
 _LAST = frozenset({"run_succeeded", "run_failed", "run_cancelled"})
 _RESTS = frozenset({"paused", "suspended"})
+
+
+def _reached(driver: Driver, status: str) -> RunResult:
+    """What a driver's run came to."""
+    end = driver.end
+    if status == "suspended":
+        context = join_object(final_context(driver.state))
+    else:
+        context = join_object(driver.state.initial) if end is None or end.context is None else end.context
+    error = None if end is None or status == "suspended" else end.error
+    return result_of(
+        driver.run, driver.plan.workflow.name, status, context, error, driver.state.rows, driver.kept
+    )
 
 
 async def stored_result(around: Surroundings, run: str, code: Runnable | None = None) -> RunResult:

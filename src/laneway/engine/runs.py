@@ -8,17 +8,16 @@ from uuid import uuid7
 import msgspec
 
 from laneway import aio
-from laneway._core.context import decode_object, join_object
+from laneway._core.context import decode_object
 from laneway._core.errors import LanewayError, StoreFenced, StoreUnavailable
 from laneway._core.events import EventRow
 from laneway._core.plan import Plan, check_context
 from laneway._core.records import ENDED, NO_ITEM, Parent, RunEnd, RunRecord, SavedRun, Submission, Transition
 from laneway._core.rows import run_text
-from laneway._core.transitions import RunState, final_context, restored
+from laneway._core.transitions import RunState, restored
 from laneway.engine.adoption import Adoption, check_code
 from laneway.engine.dispatch import Driver
 from laneway.engine.door import Door
-from laneway.engine.results import RunResult, result_of
 from laneway.engine.run_limits import Entry
 from laneway.engine.surroundings import Surroundings, log
 from laneway.engine.traffic import Traffic
@@ -381,17 +380,3 @@ class Runs:
             self._heart.cancel()
         if self._beating is not None:
             await asyncio.wait([self._beating])
-
-    def result(self, driver: Driver, status: str) -> RunResult:
-        """What a driver's run came to."""
-        end = driver.end
-        if status == "suspended":
-            context = join_object(final_context(driver.state))
-            return result_of(
-                driver.run, driver.plan.workflow.name, status, context, None, driver.state.rows, driver.kept
-            )
-        context = join_object(driver.state.initial) if end is None or end.context is None else end.context
-        error = None if end is None else end.error
-        return result_of(
-            driver.run, driver.plan.workflow.name, status, context, error, driver.state.rows, driver.kept
-        )
