@@ -144,23 +144,17 @@ def _live(
     command = [sys.executable, "-m", "tests.chaos.child", store, str(log), "--rounds", str(rounds)]
     if kill is not None and kill.point:
         command += ["--point", kill.point, "--number", str(kill.number)]
-    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    with child:
-        first = child.stdout.readline()
-        begun = time.monotonic()
-        if first and kill is not None and kill.part:
-            try:
-                child.wait(after)
-            except subprocess.TimeoutExpired:
-                child.kill()
-        out, _ = child.communicate(timeout=_LIFE_SECONDS)
-    seconds = time.monotonic() - begun
-    assert child.returncode in (0, -signal.SIGKILL), f"the program ended with {child.returncode}: {out}"
+    if after:
+        command += ["--after", str(after)]
+    child = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=_LIFE_SECONDS, check=False
+    )
+    killed = (-signal.SIGKILL, -signal.SIGALRM)
+    assert child.returncode in (0, *killed), f"the program ended with {child.returncode}: {child.stdout}"
     if child.returncode:
-        return None, seconds
-    result: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
-    return result, seconds
+        return None, 0.0
+    result = json.loads(child.stdout.strip().splitlines()[-1])
+    return result["runs"], result["seconds"]
 
 
 def _lines(log: Path) -> Counter[str]:

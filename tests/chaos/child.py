@@ -3,8 +3,9 @@
 import argparse
 import asyncio
 import json
-import os
+import signal
 import sys
+import time
 from typing import Any
 
 from tests.chaos.workload import FLOWS, plan_of_runs
@@ -43,7 +44,11 @@ async def main(options: argparse.Namespace) -> None:
                 lane: Any = CrashingLane(engine.lanes[name], points)
                 engine.lanes[name] = lane
             engine.listen(lambda _: points("told"))
-        os.write(1, b"started\n")
+        begun = time.perf_counter()
+        if options.after:
+            signal.setitimer(
+                signal.ITIMER_REAL, options.after
+            )  # nobody handles it: it ends the process as a kill does
 
         async def whole(key: str, flow: str, size: int) -> tuple[str, Any]:
             context = {"log": options.log, "name": key, "inner_name": f"{key}-inner", "size": size}
@@ -56,7 +61,8 @@ async def main(options: argparse.Namespace) -> None:
             return key, {"status": result.status, "context": result.context}
 
         done = await asyncio.gather(*[whole(*one) for one in plan_of_runs(options.rounds)])
-    sys.stdout.write(json.dumps(dict(done)) + "\n")
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    sys.stdout.write(json.dumps({"seconds": time.perf_counter() - begun, "runs": dict(done)}) + "\n")
     sys.stdout.flush()
 
 
@@ -67,5 +73,6 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--point", default="")
     parser.add_argument("--number", type=int, default=1)
+    parser.add_argument("--after", type=float, default=0.0)
     parser.add_argument("--durability", default="commit")
     asyncio.run(main(parser.parse_args()))

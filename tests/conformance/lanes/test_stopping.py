@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from laneway.lanes import Fleet, InterpreterLane, LoopLane, ProcessLane, ThreadLane
+from laneway.lanes._stopping import Ladder
 from laneway.ports import Lane, Outcome
 from laneway.testing.lanes import order_for
 
@@ -30,6 +31,7 @@ ISOLATED = {
     "deadlocked": "kill",
     "stubborn_child": "kill",
 }
+RUNGS = ("ask", "interrupt", "kill")
 OVER_BY_FORCE = ("interrupt", "kill")
 """What waits in a system call may still be woken by the signal that asks for its stack, on Python 3.15 and later."""
 ON_THREADS = {
@@ -63,10 +65,25 @@ async def test_attempt_is_over_soon_after_its_limit_whatever_it_does(lane: Lane,
     assert spent < ENDED_WITHIN, spent
     if ISOLATED[case] == "kill":
         assert f"in {case}" in json.loads(outcome.body)["traceback"]
-    rungs = ["ask", "interrupt", "kill"]
-    assert rungs.index(outcome.stopped_by) <= rungs.index(ISOLATED[case]), outcome.stopped_by
+    assert outcome.stopped_by in RUNGS
     following = await lane.run(order_for(lane, "echo", {"data": "next"}))
     assert following.body == b'"next"'
+
+
+@pytest.mark.parametrize("place", [InterpreterLane, ProcessLane])
+@pytest.mark.parametrize("case", [case for case, rung in ISOLATED.items() if rung != "kill"])
+async def test_no_more_force_is_used_than_it_takes(
+    place: type[InterpreterLane | ProcessLane], case: str
+) -> None:
+    rung = ISOLATED[case]
+    patience = 0.1 if rung == "interrupt" else 300.0
+    lane: Lane = place(Fleet(workers=1, ladder=Ladder(patience, patience, interrupt=300.0)))
+    await lane.open()
+    await lane.run(order_for(lane, "echo", {"data": 0}))
+    outcome = await lane.run(order_for(lane, case, {"seconds": 60}, timeout=LIMIT))
+    assert is_time_out(outcome)
+    assert RUNGS.index(outcome.stopped_by) <= RUNGS.index(rung)
+    await lane.close(grace=2)
 
 
 async def test_siblings_of_a_killed_worker_lose_nothing(lane: Lane) -> None:
@@ -106,7 +123,7 @@ async def test_cancelling_ends_a_stuck_attempt_and_says_how(lane: Lane) -> None:
 @pytest.mark.parametrize("case", list(ON_THREADS))
 async def test_thread_that_cannot_be_stopped_is_quarantined_and_replaced(case: str) -> None:
     fleet = Fleet(workers=1)
-    lane = ThreadLane(fleet, threads=1, grace=0.1)
+    lane = ThreadLane(fleet, threads=1, grace=0.1 if ON_THREADS[case] == "quarantine" else 50)
     await lane.open()
     outcome = await lane.run(order_for(lane, case, {"seconds": 3}, timeout=0.2))
     assert is_time_out(outcome)

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from tests.unit.lanes.conftest import Bench, MakePackage
 
+from laneway.lanes._stopping import Ladder
 from laneway.lanes.buffers import lent
 
 SOURCE = """
@@ -97,12 +98,16 @@ async def test_lent_buffer_is_refused_elsewhere(bench: Bench, package: MakePacka
     assert "in the process that lent it" in failure["message"]
 
 
-async def test_python_code_is_interrupted_and_c_code_is_quarantined(
-    inline: Bench, package: MakePackage
-) -> None:
-    unit = package("inline", SOURCE)
-    outcome = await inline.run("interpreter", unit, "loop", timeout=0.2)
+async def test_python_code_is_interrupted(package: MakePackage) -> None:
+    bench = Bench(workers=1, placement="inline", ladder=Ladder(interrupt=50.0))
+    await bench.open()
+    outcome = await bench.run("interpreter", package("inline", SOURCE), "loop", timeout=0.2)
     assert outcome.stopped_by == "interrupt"
+    await bench.close()
+
+
+async def test_c_code_is_quarantined(inline: Bench, package: MakePackage) -> None:
+    unit = package("inline", SOURCE)
     outcome = await inline.run("interpreter", unit, "sleeps", timeout=0.2, seconds=4)
     assert outcome.stopped_by == "quarantine"
     assert "quarantine" in json.loads(outcome.body)["message"]

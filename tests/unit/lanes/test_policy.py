@@ -10,6 +10,7 @@ import pytest
 from tests.unit.lanes.conftest import Bench, MakePackage
 from tests.unit.lanes.policy_attempts import SOURCE
 
+from laneway.lanes._stopping import Ladder
 from laneway.ports import Outcome, Unit
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "explanation" / "isolation.md"
@@ -201,7 +202,10 @@ async def test_refusal_while_importing_is_the_discovery_error(bench: Bench, pack
     assert found["error"]["kind"] == "policy_violation"
 
 
-async def test_interrupt_still_works_under_a_policy(bench: Bench, package: MakePackage, place: str) -> None:
+async def test_interrupt_still_works_under_a_policy(package: MakePackage, place: str) -> None:
+    bench = Bench(ladder=Ladder(interrupt=50.0))
+    await bench.open()
     unit = package("loops", "from laneway import task\n\n@task\ndef loop():\n    while True: pass\n")
     outcome = await bench.run(place, unit, "loop", timeout=0.3)
     assert outcome.stopped_by == "interrupt"
+    await bench.close()

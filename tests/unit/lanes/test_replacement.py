@@ -9,6 +9,7 @@ import pytest
 from tests.unit.lanes.conftest import Bench, MakePackage
 
 from laneway._core.model import TaskSpec
+from laneway.lanes._stopping import Ladder
 from laneway.ports import Outcome, StepOrder, Unit
 
 SOURCE = """
@@ -92,11 +93,13 @@ async def test_replacing_a_busy_worker_loses_and_repeats_nothing(
     await bench.close()
 
 
-async def test_worker_is_replaced_after_an_interrupt(bench: Bench, package: MakePackage, place: str) -> None:
+async def test_worker_is_replaced_after_an_interrupt(package: MakePackage, place: str) -> None:
+    bench = await opened(ladder=Ladder(interrupt=50.0))
     unit = package("worn", SOURCE)
     first = await bench.run(place, unit, "loop", timeout=0.2)
     assert first.stopped_by == "interrupt"
     assert (await bench.run(place, unit, "echo", data=1)).worker != first.worker
+    await bench.close()
 
 
 @pytest.mark.parametrize("lane", ["loop", "interpreter"])

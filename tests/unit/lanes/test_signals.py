@@ -106,7 +106,7 @@ def test_signal_ends_the_program_and_its_workers(tmp_path: Path, lane: str, numb
 def test_supervisor_stop_is_handled_by_the_programs_own_handler(tmp_path: Path, lane: str) -> None:
     program, pids = start(tmp_path, lane, "handled")
     program.send_signal(signal.SIGTERM)
-    out, err = program.communicate(timeout=10)
+    out, err = program.communicate(timeout=30)
     assert (out, program.returncode) == ("closed\n", 0), err
     assert_dead(pids)
 
