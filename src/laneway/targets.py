@@ -309,7 +309,7 @@ def _near_module(name: str) -> str:
     names = [
         one.stem for one in Path.cwd().iterdir() if one.suffix == ".py" or (one / "__init__.py").is_file()
     ]
-    near = get_close_matches(top, [*names, *sys.stdlib_module_names], 1)
+    near = get_close_matches(top, names, 1)
     folders = [one.name for one in Path.cwd().iterdir() if is_package_folder(one)]
     as_folder = get_close_matches(name, folders, 1)
     if as_folder:

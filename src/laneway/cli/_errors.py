@@ -4,7 +4,14 @@ import traceback
 
 import click
 
-from laneway._core.errors import ContextError, LanewayError, PackageError, PlanError, SettingInvalid
+from laneway._core.errors import (
+    ContextError,
+    LanewayError,
+    PackageError,
+    PlanError,
+    SettingInvalid,
+    WorkflowInvalid,
+)
 
 __all__ = ["CANCELLED", "FAILED", "SUCCEEDED", "SUSPENDED", "USAGE", "report", "status_for", "status_of"]
 
@@ -28,6 +35,9 @@ def report(error: BaseException, *, debug: bool) -> None:
     """Tell the user what went wrong; with `debug` also where."""
     if debug:
         click.echo("".join(traceback.format_exception(error)), err=True)
+        return
+    if isinstance(error, WorkflowInvalid) and any("no context key provides" in one for one in error.problems):
+        click.echo(f"laneway: {error}\nThe context is given with -c KEY=VALUE or --context JSON.", err=True)
         return
     if isinstance(error, LanewayError):
         click.echo(

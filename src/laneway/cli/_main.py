@@ -162,6 +162,17 @@ def _leave_quietly() -> None:
     sys.exit(FAILED)
 
 
+def _open_streams() -> None:
+    """Put nothing where a standard stream was closed (`>&-`): else the next file to be opened would take its place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
 def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
         ctx.find_root().meta["laneway.debug"] = True
@@ -184,6 +195,7 @@ def laneway() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and leave with its exit status."""
+    _open_streams()
     try:
         laneway.main(None if arguments is None else list(arguments), prog_name="laneway")
     except KeyboardInterrupt:

@@ -24,7 +24,7 @@ def print_runs(rows: Sequence[Mapping[str, Any]]) -> None:
         lines.append(
             [row["id"], row["workflow"], standing_text(row, now), began, took, *tags, _error(row["error"])]
         )
-    screen.print_table(columns, lines, right=["took"])
+    screen.print_table(columns, lines, right=["took"], below=["error", "tags", "took", "began", "status"])
     left = next((row for row in rows if _is_left(row)), None)
     if left is not None:
         screen.say(

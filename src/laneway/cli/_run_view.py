@@ -122,7 +122,12 @@ def _show_steps(record: Mapping[str, Any], steps: list[StepResult], *, all_steps
         if has_timeline:
             row.append(_bar(line, first, span, max(10, console.width - 80)))
         rows.append(row)
-    screen.print_table(columns, rows, right=["attempts", "began", "took", "work"])
+    screen.print_table(
+        columns,
+        rows,
+        right=["attempts", "began", "took", "work"],
+        below=["work", "took", "began", "attempts", "lane"],
+    )
 
 
 def _bar(line: _Line, first: float, span: float, width: int) -> Text:

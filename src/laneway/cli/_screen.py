@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -77,11 +78,25 @@ def print_json(value: Any, *, to: int | None = None) -> None:
 
 
 def print_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, right: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str | Text]],
+    *,
+    right: Sequence[str] = (),
+    below: Sequence[str] = (),
 ) -> None:
-    """A table on a terminal; in a pipe plain lines, aligned and never cut."""
+    """A table on a terminal; in a pipe plain lines, aligned and never cut.
+
+    Args:
+        columns: their headings.
+        rows: one cell per column.
+        right: columns whose cells stand at the right.
+        below: columns that go below their row where the terminal is too narrow for all, the first ones first.
+    """
     console = output()
     if console.is_terminal:
+        if below and _width(columns, rows) > console.width:
+            _print_narrow(console, columns, rows, below)
+            return
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
         for column in columns:
             table.add_column(column, justify="right" if column in right else "left", overflow="fold")
@@ -97,6 +112,43 @@ def print_table(
             for cell, width, column in zip(row, widths, columns, strict=True)
         ]
         print("  ".join(cells).rstrip())
+
+
+def _width(columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> int:
+    """Columns of the terminal that a table needs."""
+    widths = [max(cell_len(str(row[at])) for row in [columns, *rows]) for at in range(len(columns))]
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _print_narrow(
+    console: Console, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], below: Sequence[str]
+) -> None:
+    """Rows with some of their cells on a second line, so that none is broken into pieces."""
+    kept = [*range(len(columns))]
+    moved: list[int] = []
+    for name in below:
+        if name in columns:
+            moved.append(columns.index(name))
+            kept.remove(moved[-1])
+        if _width([columns[at] for at in kept], [[row[at] for at in kept] for row in rows]) <= console.width:
+            break
+    widths = [max(cell_len(str(row[at])) for row in [columns, *rows]) for at in kept]
+
+    def line(row: Sequence[str | Text]) -> None:
+        text = Text()
+        for at, width in zip(kept, widths, strict=True):
+            cell = Text.assemble(row[at])
+            text += cell + " " * (width - cell.cell_len + 2)
+        text.rstrip()
+        console.print(text, soft_wrap=True)
+
+    line([Text(name, style="bold") for name in columns])
+    for row in rows:
+        line(row)
+        more = [f"{columns[at]} {row[at]}" for at in sorted(moved) if str(row[at])]
+        if more:
+            said = Text("  " + " · ".join(more).replace("\n", " "), style="bright_black")
+            console.print(said, overflow="ellipsis", no_wrap=True)
 
 
 def say(console: Console, text: str | Text) -> None:

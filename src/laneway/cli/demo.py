@@ -76,12 +76,18 @@ def demo(ctx: click.Context, /, path: Path | None, as_json: bool, **options: Any
 
 
 def _make_state(options: dict[str, Any]) -> None:
-    options["out"].mkdir(parents=True, exist_ok=True)
-    if options["store"] == _STORE or options["out"] == _STATE:
-        _STATE.mkdir(exist_ok=True)
-        ignored = _STATE / ".gitignore"
-        if not ignored.exists():
-            ignored.write_text("*\n", encoding="utf-8")
+    try:
+        options["out"].mkdir(parents=True, exist_ok=True)
+        if options["store"] == _STORE or options["out"] == _STATE:
+            _STATE.mkdir(exist_ok=True)
+            ignored = _STATE / ".gitignore"
+            if not ignored.exists():
+                ignored.write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        raise click.UsageError(
+            f"{error.filename} cannot be made ({error.strerror}). Work in another folder, or choose places that can be "
+            "written: --out DIR --store sqlite:////FOLDER/demo.db."
+        ) from error
 
 
 async def _shown(root: Path, options: dict[str, Any]) -> int:

@@ -205,7 +205,8 @@ def _show(found: Mapping[str, Any]) -> None:
 
 
 def _setting(one: Mapping[str, str]) -> Text:
-    return Text.assemble(one["value"] or "automatic", (f"  ({one['from']})", "bright_black"))
+    unset = "automatic" if one["variable"] == "LANEWAY_WORKERS" else "not set"
+    return Text.assemble(one["value"] or unset, (f"  ({one['from']})", "bright_black"))
 
 
 def _part(one: Mapping[str, str]) -> Text:

@@ -76,6 +76,13 @@ def run(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
     The same command goes on with a run that was stopped or killed. Exit status: 0 succeeded, 1 failed, 2 usage,
     3 cancelled, 4 suspended.
     """
+    if options["force"] and not options["resume"]:
+        raise click.UsageError("--force goes with --resume RUN: it goes on although tasks were changed.")
+    for option in ("key", "new"):
+        if options["resume"] and options[option]:
+            raise click.UsageError(
+                f"--resume goes on with a run, --{option} is for others: give one of them."
+            )
     context = context_from(options["pairs"], options["document"])
     kept = screen.keep_stdout_for_result() if as_json else None
     ended = asyncio.run(_run(options, context))
