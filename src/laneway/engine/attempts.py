@@ -127,7 +127,9 @@ class Attempts:
                 outcome, started=max(began, around.now() - spent), duration=spent
             )
         if here.output is not None:
-            outcome = msgspec.structs.replace(outcome, output="".join(here.output))
+            # Stores hold no lone surrogates.
+            printed = "".join(here.output).encode(errors="backslashreplace").decode()
+            outcome = msgspec.structs.replace(outcome, output=printed)
         for attempt_ended in around.on_outcome:
             outcome = attempt_ended(driver, order, outcome)
         return outcome

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -109,6 +110,18 @@ async def test_a_cancelled_thread_says_whether_it_listened(engine: Engine, liste
         over.set()
     (step,) = (await engine.result(handle.id)).steps
     assert (step.lane, step.stopped_by) == ("thread", "ask" if listens else "quarantine")
+
+
+@pytest.mark.parametrize("lane", ["loop", "thread"])
+async def test_printed_text_that_no_store_can_hold_is_kept_escaped(store: str, lane: str) -> None:
+    async def prints() -> None:
+        with suppress(UnicodeEncodeError):
+            print("half a pair: \ud800")
+
+    async with Engine(store) as engine:
+        result = await engine.run(Workflow("prints", [task(lane=lane)(prints)]))
+    (step,) = result.steps
+    assert "half a pair: \\ud800" in step.output
 
 
 async def _only_step(function: Callable[..., Any]) -> StepResult:
