@@ -70,7 +70,7 @@ async def test_options_of_a_run_that_cannot_be_are_named(engine: Engine, options
         {"workflows": [one]},
         {"pools": ["gpu"]},
     ],
-    ids=str,
+    ids=lambda options: next(iter(options)),
 )
 def test_options_of_an_engine_that_cannot_be_are_named(options: dict[str, Any]) -> None:
     with pytest.raises(SettingInvalid) as caught:
