@@ -92,19 +92,18 @@ def _has_attribute(text: str) -> bool:
 def _path_and_name(text: str) -> tuple[Path | None, str | None]:
     """The package a target names, with its workflow; (None, None) if it names no package."""
     whole = Path(text).expanduser()
-    if _is_package(whole):
+    if whole.suffix == _ARCHIVE or is_package_folder(whole):
         return whole, None
     head, separator, tail = text.rpartition("#")
-    installed = installed_archive(head if separator else text)
+    named = Path(head).expanduser()
+    if separator and (named.suffix == _ARCHIVE or is_package_folder(named)):
+        return named, tail
+    installed = installed_archive(head if separator else text)  # a mere folder of that name is no package
     if installed is not None:
         return installed, tail if separator else None
-    if separator:
-        return Path(head).expanduser(), tail
-    return None, None
-
-
-def _is_package(path: Path) -> bool:
-    return path.suffix == _ARCHIVE or path.is_dir() or is_package_folder(path)
+    if whole.is_dir():
+        return whole, None
+    return (named, tail) if separator else (None, None)
 
 
 def _trust_of_settings() -> Trust:

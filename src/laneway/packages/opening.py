@@ -8,7 +8,7 @@ from laneway.packages import bytecode
 from laneway.packages.archive import ArchiveHead
 from laneway.packages.cache import PackageCache
 from laneway.packages.discoveries import Discoveries
-from laneway.packages.folder import check_layout, open_folder
+from laneway.packages.folder import check_layout, is_package_folder, open_folder
 from laneway.packages.manifest import check_python
 from laneway.packages.package import Package
 from laneway.packages.places import cache_places, first_there, first_usable, shelf_places
@@ -69,9 +69,12 @@ def locate(text: str, shelf: Shelf | None = None) -> Path:
         PackageNotInstalled: there is no such path and no such installed package.
     """
     path = Path(text).expanduser()
-    if path.exists() or not is_package_name(text):
+    if path.is_file() or is_package_folder(path) or not is_package_name(text):
         return path
-    return (shelf or default_shelf()).find(text).path
+    installed = installed_archive(text, shelf)
+    if installed is None and not path.exists():
+        return (shelf or default_shelf()).find(text).path  # raises, with the nearest name
+    return installed or path
 
 
 def installed_archive(text: str, shelf: Shelf | None = None) -> Path | None:
