@@ -67,22 +67,25 @@ def vendor(
     Raises:
         VendoringFailed: uv is missing, or could not resolve or install; with its words.
     """
-    tool = _Uv(uv or _find_uv(manifest), manifest, offline=offline)
+
+    def tool() -> _Uv:  # not needed where there is nothing to install
+        return _Uv(uv or _find_uv(manifest), manifest, offline=offline)
+
+    wanted = requirements_of(manifest)
     lock = root / LOCK_NAME
     if not os.access(root, os.W_OK):
         raise _failed(manifest, f"{str(root)!r} cannot be written", "Vendor into a copy of the folder")
     with tempfile.TemporaryDirectory(prefix=".vendor-", dir=root) as temporary:
         staging = Path(temporary)
-        wanted = requirements_of(manifest)
-        if locked and not lock.is_file():
+        if locked and wanted and not lock.is_file():
             raise _failed(manifest, f"there is no {LOCK_NAME}", "Run it without --locked once")
         text = lock.read_text(encoding="utf-8") if lock.is_file() and not upgrade else ""
         if not locked:
-            text = tool.resolve(wanted, text, staging / "lock.txt") if wanted else ""
+            text = tool().resolve(wanted, text, staging / "lock.txt") if wanted else ""
         (staging / LOCK_NAME).write_text(f"{_HEAD.format(target=_target())}{_pins(text)}", encoding="utf-8")
         (staging / "vendor").mkdir()
         if _pins(text):
-            tool.install(staging / LOCK_NAME, staging / "vendor", allow_build=allow_build)
+            tool().install(staging / LOCK_NAME, staging / "vendor", allow_build=allow_build)
             _tidy(staging / "vendor")
         compile_trees([staging / "vendor"])
         _make_readable(staging)
@@ -95,7 +98,8 @@ def vendored_in(root: Path) -> list[Vendored]:
     folder = root / "vendor"
     if not folder.is_dir():
         return []
-    found = [_vendored(folder, PathDistribution(path)) for path in folder.glob("*.dist-info")]
+    described = [path for path in folder.glob("*.dist-info") if (path / "METADATA").is_file()]
+    found = [_vendored(folder, PathDistribution(path)) for path in described]
     return sorted(found, key=lambda one: one.name)
 
 
@@ -206,14 +210,21 @@ def _make_readable(folder: Path) -> None:
 
 
 def _swap(root: Path, staging: Path, *, keep: bool) -> None:
-    old = staging / "old"
-    if (root / "vendor").exists():
-        os.rename(root / "vendor", old)
-    if keep:
-        os.rename(staging / "vendor", root / "vendor")
-        os.replace(staging / LOCK_NAME, root / LOCK_NAME)
-    else:
-        (root / LOCK_NAME).unlink(missing_ok=True)
+    old, there = staging / "old", root / "vendor"
+    try:
+        if there.exists():
+            os.rename(there, old)
+        if keep:
+            os.rename(staging / "vendor", there)
+            os.replace(staging / LOCK_NAME, root / LOCK_NAME)
+        else:
+            (root / LOCK_NAME).unlink(missing_ok=True)
+    except BaseException:  # Ctrl-C in between, too: what was there is put back
+        if old.exists():
+            if there.exists():
+                os.rename(there, staging / "vendor")
+            os.rename(old, there)
+        raise
 
 
 def _vendored(folder: Path, found: Distribution) -> Vendored:
