@@ -174,8 +174,22 @@ def _import_failed(package: Package, error: object) -> PackageImportFailed:
         entry=package.manifest.entry_module,
         reason=": ".join(part for part in (type_name, message) if part) or "it gave no message",
         advice=advice,
-        traceback=str(record.get("traceback") or ""),
+        traceback=_own_lines(str(record.get("traceback") or "")),
     )
+
+
+def _own_lines(traceback: str) -> str:
+    """A traceback without the frames of importing itself."""
+    kept: list[str] = []
+    is_importing = False
+    for line in traceback.rstrip().splitlines():
+        if line.startswith('  File "'):
+            is_importing = line.startswith('  File "<frozen importlib') or "/importlib/__init__.py" in line
+        elif not line.startswith("    "):
+            is_importing = False
+        if not is_importing:
+            kept.append(line)
+    return "\n".join(kept)
 
 
 def _place(task: TaskSpec) -> str:

@@ -18,6 +18,7 @@ from laneway.packages.shapes import Problem, as_list, as_table, json_schema, pro
 
 __all__ = [
     "MANIFEST_NAME",
+    "RESERVED",
     "LaneWishes",
     "Manifest",
     "ScheduleTable",
@@ -31,7 +32,8 @@ __all__ = [
 MANIFEST_NAME = "laneway.toml"
 _MOST_BYTES = 256 * 1024
 _MOST_PROBLEMS = 50
-_RESERVED = frozenset(sys.stdlib_module_names) | {"laneway"}
+RESERVED = frozenset(sys.stdlib_module_names) | {"laneway"}
+"""Names that no entry module can have: in its package they would hide what is needed there."""
 
 type Pairs = tuple[tuple[str, Any], ...]
 """Settings as (dotted key, value) in sorted order; lists are tuples, so that records stay hashable."""
@@ -173,7 +175,7 @@ def _cross_problems(data: dict[str, Any]) -> Iterator[Problem]:
     """Mistakes that no single value shows."""
     entry = _section(data, "package").get("entry_module")
     top = entry.split(".")[0] if isinstance(entry, str) else ""
-    if top in _RESERVED:
+    if top in RESERVED:
         owner = "Laneway itself" if top == "laneway" else "the standard library"
         yield Problem(
             ("package", "entry_module"), f"is {entry!r}, but {top!r} belongs to {owner}: rename the module"

@@ -1,11 +1,12 @@
 """A new package that works: manifest, two tasks, a test that passes at once."""
 
+import keyword
 import re
 from pathlib import Path
 
 from laneway._core.errors import PackageUnreadable
 from laneway.packages._tables import MANIFEST as SHAPE
-from laneway.packages.manifest import MANIFEST_NAME, read_manifest
+from laneway.packages.manifest import MANIFEST_NAME, RESERVED, read_manifest
 from laneway.packages.shapes import problems_of
 
 __all__ = ["new_package"]
@@ -97,6 +98,8 @@ def new_package(path: Path, name: str | None = None) -> Path:
     root = Path(path).expanduser().absolute()
     chosen = name or root.name
     module = re.sub(r"\W+", "_", chosen, flags=re.ASCII).strip("_").lower()
+    if module in RESERVED or keyword.iskeyword(module):
+        module = f"{module}_tasks"
     manifest = _MANIFEST.format(name=chosen, module=module)
     found = [*problems_of(SHAPE, {"package": {"name": chosen, "version": "0.1.0", "entry_module": module}})]
     if found or not module.isidentifier():

@@ -166,7 +166,7 @@ def verdict_of(package: str, record: bytes, signature: bytes, trust: Trust) -> V
     for raw, value in pairs:
         if not ed25519.check(raw, value, _DOMAIN + record):
             reason = f"its signature by key {PublicKey(raw=raw).fingerprint} does not fit its content"
-            raise _refused(package, reason, "It was changed after signing: get it again")
+            raise _refused(package, reason, _CHANGED_ADVICE)
     known = {key.raw: key for key in trust.keys}
     for raw, _ in pairs:
         if raw in known:
@@ -178,6 +178,7 @@ def verdict_of(package: str, record: bytes, signature: bytes, trust: Trust) -> V
     return Verdict("unknown key", signers)
 
 
+_CHANGED_ADVICE = "It was changed after signing: get it again; in your own folder, remove SIGNATURE"
 _SIGN_ADVICE = "Sign it with `laneway package sign`, or allow unsigned packages"
 
 
@@ -189,7 +190,7 @@ def _signatures(package: str, signature: bytes) -> list[tuple[bytes, bytes]]:
     matches = [_LINE.fullmatch(line) for line in lines[: _MOST_SIGNATURES + 1]]
     if not matches or None in matches or len(matches) > _MOST_SIGNATURES:
         reason = f"SIGNATURE is not 1 to {_MOST_SIGNATURES} lines of `ed25519 KEY SIGNATURE`"
-        raise _refused(package, reason, "It was changed after signing: get it again")
+        raise _refused(package, reason, _CHANGED_ADVICE)
     return [(base64.b64decode(match[1]), base64.b64decode(match[2])) for match in matches if match]
 
 

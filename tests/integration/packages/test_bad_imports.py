@@ -83,6 +83,7 @@ async def test_traceback_of_a_failed_import_shows_the_package_own_lines(
         await _discover(engine, make_folder(tmp_path / "bad", files=files))
     assert "inner.py" in caught.value.traceback
     assert "raise ValueError('deep')" in caught.value.traceback
+    assert "importlib" not in caught.value.traceback
 
 
 async def test_megabytes_printed_on_import_neither_block_nor_flood(

@@ -7,6 +7,8 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -16,10 +18,11 @@ from click.testing import CliRunner
 from parts import lacking
 
 from laneway.cli._main import laneway
-from laneway.packages import Trust, build_archive, open_package
+from laneway.packages import Trust, build_archive, open_package, read_manifest
 from laneway.packages._record import record_text
 from laneway.packages.opening import default_cache
 from laneway.packages.signing import new_key, sign_record
+from laneway.packages.vendoring import vendor
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -156,6 +159,85 @@ def test_missing_dependency_is_told_before_it_is_missed(shell: Shell) -> None:
     assert shell.json("package", "build", "shop")["missing"] == ["attrs>=25"]
     shell.environment["PATH"] = str(shell.folder)
     assert "uv is not installed" in shell.run("package", "vendor", "shop", status=2)
+
+
+def test_folder_that_is_no_package_does_not_hide_an_installed_one(shell: Shell) -> None:
+    shell.run("package", "new", "shop")
+    shell.run("package", "build", "shop", "-o", "shop.lane")
+    shell.run("package", "install", "shop.lane")
+    shutil.rmtree(shell.folder / "shop")
+    (shell.folder / "shop").mkdir()
+    for target in ("shop", "shop#shop"):
+        assert shell.json("tasks", target)["workflow"] == "shop"
+    assert shell.json("package", "inspect", "shop")["name"] == "shop"
+    shell.run("package", "remove", "shop")
+    for command in (("tasks", "shop"), ("package", "inspect", "shop")):
+        assert "has no laneway.toml" in shell.run(*command, status=2)
+
+
+def test_package_folder_goes_before_an_installed_one_also_where_its_workflow_is_named(shell: Shell) -> None:
+    shell.run("package", "new", "shop")
+    shell.run("package", "build", "shop", "-o", "shop.lane")
+    shell.run("package", "install", "shop.lane")
+    source = shell.folder / "shop/src/shop.py"
+    source.write_text(source.read_text().replace('Workflow("shop"', 'Workflow("here"'))
+    assert shell.json("tasks", "shop")["workflow"] == shell.json("tasks", "shop#here")["workflow"] == "here"
+    assert "has no workflow 'shop'" in shell.run("tasks", "shop#shop", status=2)
+    assert shell.json("tasks", "shop@0.1.0#shop")["workflow"] == "shop"
+
+
+@pytest.mark.parametrize("name", ["json", "import", "laneway"])
+def test_package_may_be_called_like_something_that_its_module_may_not(shell: Shell, name: str) -> None:
+    assert f"src/{name}_tasks.py" in shell.json("package", "new", name)["files"]
+    assert [task["id"] for task in shell.json("package", "inspect", name)["tasks"]] == ["words", "counts"]
+
+
+def test_package_without_dependencies_is_vendored_without_uv(shell: Shell) -> None:
+    shell.run("package", "new", "shop")
+    for options in ((), ("--locked",), ("--offline", "--upgrade")):
+        assert shell.json("package", "vendor", "shop", "--uv", "no-uv", *options)["vendored"] == []
+
+
+_UV = """#!/bin/sh
+while [ $# -gt 0 ]; do
+    case "$1" in
+        dir) echo "$PWD"; exit;;
+        --output-file) echo "made==1.0 --hash=sha256:00" > "$2";;
+        --target) mkdir -p "$2/made-1.0.dist-info"; echo "value = 2" > "$2/made.py";;
+    esac
+    shift
+done
+"""
+
+
+def _stopping(work: Callable[[Any, Any], None], at: int) -> Callable[[Any, Any], None]:
+    """The same work, but the call of that number is interrupted."""
+    calls = count(1)
+
+    def stops(source: Any, target: Any) -> None:
+        if next(calls) == at:
+            raise KeyboardInterrupt
+        work(source, target)
+
+    return stops
+
+
+def test_ctrl_c_while_dependencies_are_replaced_keeps_the_earlier_ones(tmp_path: Path) -> None:
+    program = tmp_path / "uv"
+    program.write_text(_UV)
+    program.chmod(0o755)
+    text = '[package]\nname = "shop"\nversion = "1.0"\nentry_module = "shop"\n[dependencies]\nmade = "*"\n'
+    (tmp_path / "shop/vendor").mkdir(parents=True)
+    (tmp_path / "shop/vendor/made.py").write_text("value = 1\n")
+    (tmp_path / "shop/laneway.lock").write_text("made==0.9\n")
+    before = {path: path.read_text() for path in (tmp_path / "shop").rglob("*") if path.is_file()}
+    for stopped_at in (2, 3):  # of the three: the earlier ones away, the new ones there, their lock
+        stops = _stopping(os.rename, stopped_at)
+        with mock.patch.multiple(os, rename=stops, replace=stops), pytest.raises(KeyboardInterrupt):
+            vendor(tmp_path / "shop", read_manifest(text.encode()), uv=program)
+        assert {path: path.read_text() for path in (tmp_path / "shop").rglob("*") if path.is_file()} == before
+    vendor(tmp_path / "shop", read_manifest(text.encode()), uv=program)
+    assert (tmp_path / "shop/vendor/made.py").read_text() == "value = 2\n"
 
 
 @pytest.mark.parametrize("umask", [0o077])
