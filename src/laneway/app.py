@@ -25,9 +25,9 @@ from laneway.engine.pools import Pool
 from laneway.engine.refusals import EngineClosed
 from laneway.engine.results import RunResult
 from laneway.engine.retention import Retention
-from laneway.engine.runs import LEASE, Runnable, Runs
+from laneway.engine.runs import LEASE, Runs
 from laneway.engine.surroundings import Surroundings
-from laneway.engine.target import Target
+from laneway.engine.target import Runnable, Target
 from laneway.engine.traffic import Traffic
 from laneway.observation import Observation
 from laneway.ports import EngineCard, Lane, Observer, Store, Unit

@@ -17,8 +17,7 @@ from laneway._core.plan import Plan, plan_of
 from laneway.authoring import Workflow
 from laneway.compat.gate import CapabilityGate, UnitLike
 from laneway.compat.measured import MeasuredTimes
-from laneway.engine.runs import Runnable
-from laneway.engine.target import Target
+from laneway.engine.target import Runnable, Target
 from laneway.engine.traffic import Traffic
 from laneway.lanes._fleet import Fleet
 from laneway.ports import Lane, Store, Unit

@@ -17,9 +17,9 @@ from laneway.engine.artifact_references import as_json
 from laneway.engine.handle import RunHandle, stored_result
 from laneway.engine.refusals import RunUnknownCode
 from laneway.engine.results import RunResult
-from laneway.engine.runs import Runnable, Runs
+from laneway.engine.runs import Runs
 from laneway.engine.surroundings import Surroundings
-from laneway.engine.target import Target
+from laneway.engine.target import Runnable, Target
 from laneway.observation import Observation
 from laneway.settings import past_moment
 

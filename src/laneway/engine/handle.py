@@ -12,8 +12,9 @@ from laneway._core.transitions import final_context, restored
 from laneway.engine.artifact_references import as_json
 from laneway.engine.dispatch import Driver
 from laneway.engine.results import RunResult, result_of
-from laneway.engine.runs import Runnable, Runs
+from laneway.engine.runs import Runs
 from laneway.engine.surroundings import Surroundings
+from laneway.engine.target import Runnable
 
 __all__ = ["RunHandle", "RunInterrupted", "stored_result"]
 

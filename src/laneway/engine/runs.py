@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import NamedTuple
+from functools import partial
 from uuid import uuid7
 
 import msgspec
@@ -11,7 +11,7 @@ from laneway import aio
 from laneway._core.context import decode_object
 from laneway._core.errors import LanewayError, StoreFenced, StoreUnavailable
 from laneway._core.events import EventRow
-from laneway._core.plan import Plan, check_context
+from laneway._core.plan import check_context
 from laneway._core.records import ENDED, NO_ITEM, Parent, RunEnd, RunRecord, SavedRun, Submission, Transition
 from laneway._core.rows import run_text
 from laneway._core.transitions import RunState, restored
@@ -20,23 +20,14 @@ from laneway.engine.dispatch import Driver
 from laneway.engine.door import Door
 from laneway.engine.run_limits import Entry
 from laneway.engine.surroundings import Surroundings, log
+from laneway.engine.target import Runnable
 from laneway.engine.traffic import Traffic
-from laneway.ports import EngineCard, Lane, Unit
+from laneway.ports import EngineCard
 
-__all__ = ["LEASE", "Runnable", "Runs"]
+__all__ = ["LEASE", "Runs"]
 
 LEASE = 15.0
 """Seconds an engine may be silent before others take its runs over."""
-
-
-class Runnable(NamedTuple):
-    """A workflow that this engine can run: its plan, and per task its code and its lane."""
-
-    plan: Plan
-    units: tuple[Unit, ...]
-    lanes: tuple[Lane, ...]
-    reference: str
-    fingerprints: bytes
 
 
 class Runs:
@@ -94,6 +85,9 @@ class Runs:
     ) -> tuple[RunRecord, Driver | None]:
         """Record a run and begin it. With a known key: the run that has it, adopted if nobody drives it.
 
+        Who is cancelled while waiting for room leaves nothing. Who is cancelled while the run is being recorded leaves
+        a run that goes on, as nobody can tell whether it is recorded already; a nested one is cancelled with its step.
+
         Raises:
             Backpressure: there is no room and `wait` is False.
         """
@@ -117,23 +111,33 @@ class Runs:
         self._door.knock(wait=wait, is_nested=parent is not None)
         await self._around.artifacts.claim(submission.run, context)
         entry = await self._door.enter(submission, values, wait=wait)
+        if key is None:
+            try:
+                return await self._recorded_meanwhile(submission, values, runnable, entry, deferred=deferred)
+            finally:
+                self._door.passed(entry)
+        recording = aio.create_task(
+            self._recorded_first(submission, values, runnable, entry, deferred=deferred), name="record run"
+        )
         try:
-            return await self._started(submission, runnable, values, entry, deferred=deferred)
-        finally:
-            self._door.passed(entry)
+            return await asyncio.shield(recording)
+        except asyncio.CancelledError:
+            if parent is not None and not self.is_closing:
+                _, driver = await recording
+                if driver is not None:
+                    await driver.cancel()
+            raise
 
-    async def _started(
+    async def _recorded_first(
         self,
         submission: Submission,
-        runnable: Runnable,
         values: dict[str, bytes],
+        runnable: Runnable,
         entry: Entry | None,
         *,
         deferred: bool,
     ) -> tuple[RunRecord, Driver | None]:
-        """Record a run that there is room for, and begin it."""
-        if submission.key is None:
-            return await self._recorded_meanwhile(submission, values, runnable, entry, deferred=deferred)
+        """Record a run with a key that there is room for, and begin it if no other run has the key."""
         try:
             record = await self._submitted(submission)
             if not record.is_new:
@@ -143,6 +147,8 @@ class Runs:
         except BaseException:
             self._room.release()
             raise
+        finally:
+            self._door.passed(entry)
         driver.begin(driver.state.first())
         return record, driver
 
@@ -164,7 +170,10 @@ class Runs:
         recording = aio.create_task(self._submitted(submission), name="record run", eager_start=True)
         driver.begin(state.first())
         try:
-            record = await recording
+            record = await asyncio.shield(recording)
+        except asyncio.CancelledError:
+            recording.add_done_callback(partial(_abandoned_if_failed, driver))
+            raise
         except BaseException as error:
             driver.abandon(error)
             raise
@@ -380,3 +389,11 @@ class Runs:
             self._heart.cancel()
         if self._beating is not None:
             await asyncio.wait([self._beating])
+
+
+def _abandoned_if_failed(driver: Driver, recording: asyncio.Task[RunRecord]) -> None:
+    """Let go of a run that could not be recorded and that nobody waits for any more."""
+    error = None if recording.cancelled() else recording.exception()
+    if error is not None:
+        log.error("run %s could not be recorded: %s", driver.text_id, error)
+        driver.abandon(error)

@@ -1,11 +1,12 @@
-"""A workflow that was found somewhere else than in the running program."""
+"""What an engine is asked to run: a workflow from somewhere else than the running program, and one that is planned."""
 
 from typing import NamedTuple
 
 from laneway._core.model import WorkflowSpec
-from laneway.ports import Unit
+from laneway._core.plan import Plan
+from laneway.ports import Lane, Unit
 
-__all__ = ["Target"]
+__all__ = ["Runnable", "Target"]
 
 
 class Target(NamedTuple):
@@ -15,3 +16,13 @@ class Target(NamedTuple):
     unit: Unit | None
     reference: str
     """What the user named, for resuming by command."""
+
+
+class Runnable(NamedTuple):
+    """A workflow that this engine can run: its plan, and per task its code and its lane."""
+
+    plan: Plan
+    units: tuple[Unit, ...]
+    lanes: tuple[Lane, ...]
+    reference: str
+    fingerprints: bytes
