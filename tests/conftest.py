@@ -21,3 +21,10 @@ def pytest_configure() -> None:
     in_main_thread = threading.current_thread() is threading.main_thread()
     if in_main_thread and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse names that change from process to process: then processes that share the tests find different ones."""
+    changing = [one.nodeid for one in items if " at 0x" in one.nodeid]
+    if changing:
+        raise pytest.UsageError(f"give these cases an id: {', '.join(changing)}")

@@ -12,6 +12,7 @@ from glob import glob
 from pathlib import Path
 
 from parts import lacking
+from ports import free_port
 from private_programs import environment_for, unpacked
 
 __all__ = ["Broker", "RabbitServer", "RedisServer", "until"]
@@ -31,13 +32,6 @@ def until(told: Callable[[], bool], what: str, seconds: float = _START_SECONDS) 
         pause = min(pause * 1.5, 0.2)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _answers(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -53,7 +47,7 @@ class Broker:
 
     def __init__(self, name: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix=f"laneway-{name}-", dir="/tmp"))
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -142,7 +136,7 @@ class RabbitServer(Broker):
             lacking(f"needs rabbitmq-server: {_MISSING}")
         self._home = Path(found[0]).resolve()
         self._erlang = self._home.parents[2] / "erlang"
-        self._mapper, self._distribution = _free_port(), _free_port()
+        self._mapper, self._distribution = free_port(), free_port()
 
     def _command(self) -> list[str]:
         return [str(self._home / "sbin" / "rabbitmq-server")]

@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from uuid import uuid4
 
 import psycopg
 from parts import lacking
+from ports import free_port
 from private_programs import environment_for, unpacked
 from psycopg import sql
 
@@ -36,9 +36,7 @@ class PostgresServer:
         self._programs = programs
         self.folder = Path(tempfile.mkdtemp(prefix="laneway-postgres-", dir="/tmp"))
         self._user = "postgres" if os.geteuid() == 0 else None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         if self._user is not None:
             entry = pwd.getpwnam(self._user)
             os.chown(self.folder, entry.pw_uid, entry.pw_gid)
