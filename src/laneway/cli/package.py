@@ -20,6 +20,7 @@ from laneway.packages._record import SIGNATURE_NAME, record_text
 from laneway.packages.archive import SUFFIX, read_head
 from laneway.packages.cache import PackageCache
 from laneway.packages.discovery import workflows_of
+from laneway.packages.folder import open_folder
 from laneway.packages.inspection import LaneWish, inspection_of
 from laneway.packages.opening import default_shelf, locate
 from laneway.packages.places import cache_places, first_usable, shelf_places
@@ -93,7 +94,7 @@ def new(folder: Path, name: str | None, as_json: bool) -> None:
 @_as_json
 def vendor_command(folder: Path, no_probe: bool, as_json: bool, **options: Any) -> None:
     """Install [dependencies] into vendor/ with uv, pinned by hash in laneway.lock."""
-    package = open_package(folder)
+    package = open_folder(folder, is_own=True)
     found = vendor(package.root, package.manifest, **options)
     natives = [] if no_probe or not any(one.native for one in found) else native_facts(package.root)
     record = {"name": package.name, "vendored": msgspec.to_builtins(found), "native": natives}
@@ -109,7 +110,7 @@ def vendor_command(folder: Path, no_probe: bool, as_json: bool, **options: Any) 
 @_as_json
 def build(folder: Path, output: Path | None, key: Path | None, as_json: bool) -> None:
     """Pack FOLDER into one .lane file. The same files give the same bytes."""
-    package = open_package(folder)
+    package = open_folder(folder, is_own=key is not None)
     target = _target(package, output)
     signature = _existing_signature(package)
     if key is not None:
@@ -263,7 +264,8 @@ def remove(package: str, wait_seconds: float, shelf: Path | None, cache: Path | 
         one for one in shelves.listed() if one.content_hash == found.content_hash and one.path != found.path
     ]
     if found.content_hash and not others:
-        extracted.remove(found.content_hash, wait_seconds=wait_seconds)
+        label = f"{found.name} {found.version}"
+        extracted.remove(found.content_hash, wait_seconds=wait_seconds, label=label)
     found = shelves.remove(f"{found.name}@{found.version}")
     _show(_installed(found), [f"removed {found.name} {found.version}"], as_json)
 
@@ -320,7 +322,7 @@ def _target(package: Package, output: Path | None) -> Path:
 
 def _sign(package: Path, key: Path) -> str:
     """Sign in place; returns the content's hash."""
-    opened = open_package(package)
+    opened = open_folder(package, is_own=True) if package.is_dir() else open_package(package)
     record = record_text(opened.files).encode()
     signature = sign_record(record, key, existing=_existing_signature(opened))
     if opened.archive is None:

@@ -88,8 +88,13 @@ class PackageCache:
         """Extracted trees of that content."""
         return sorted(path for path in self.folder.glob(f"{content_hash}*") if path.is_dir())
 
-    def remove(self, content_hash: str, *, wait_seconds: float = 0.0) -> int:
+    def remove(self, content_hash: str, *, wait_seconds: float = 0.0, label: str = "") -> int:
         """Remove the extracted files of one content, waiting for those who use them; returns how many trees went.
+
+        Args:
+            content_hash: whose files.
+            wait_seconds: how long to wait for their users.
+            label: what to call the package in errors.
 
         Raises:
             PackageInUse: somebody still uses them after `wait_seconds`; nothing was removed.
@@ -98,7 +103,7 @@ class PackageCache:
         self.discoveries.forget(content_hash)
         deadline = time.monotonic() + wait_seconds
         for root in self.trees(content_hash):
-            lock = self._exclusive(root, deadline)
+            lock = self._exclusive(root, deadline, label)
             try:
                 removed += self._discard(root)
                 root.with_name(f"{root.name}.lock").unlink(missing_ok=True)
@@ -215,14 +220,16 @@ class PackageCache:
             os.rename(root, staging / "old")
         return 1
 
-    def _exclusive(self, root: Path, deadline: float) -> int:
+    def _exclusive(self, root: Path, deadline: float, label: str = "") -> int:
         while True:
             with contextlib.suppress(BlockingIOError):
                 return self._lock(root, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if time.monotonic() >= deadline:
                 reason = f"an engine still uses its files in {str(root)!r}"
                 raise PackageInUse(
-                    package=root.name[:12], reason=reason, advice="Wait for its runs, or stop that engine"
+                    package=label or root.name[:12],
+                    reason=reason,
+                    advice="Wait for its runs, or stop that engine",
                 )
             time.sleep(_POLL_SECONDS)
 

@@ -21,8 +21,13 @@ def is_package_folder(path: Path) -> bool:
     return (path / MANIFEST_NAME).is_file()
 
 
-def open_folder(path: Path, trust: Trust | None = None) -> Package:
+def open_folder(path: Path, trust: Trust | None = None, *, is_own: bool = False) -> Package:
     """Open a package folder: read and check its manifest, find its entry module, hash its files.
+
+    Args:
+        path: the folder.
+        trust: whose signatures are accepted.
+        is_own: do not look at its signature, for its author, who is about to change or sign it.
 
     Raises:
         PackageUnreadable: not a folder, or the manifest, `src/` or the entry module is missing.
@@ -49,7 +54,8 @@ def open_folder(path: Path, trust: Trust | None = None) -> Package:
     check_python(manifest)
     files = files_of(root, shown)
     check_layout({one.path for one in files}, manifest)
-    verdict = verdict_of(shown, record_text(files).encode(), _signature(root), trust or Trust())
+    signature = b"" if is_own else _signature(root)
+    verdict = verdict_of(shown, record_text(files).encode(), signature, trust or Trust())
     return Package(
         manifest=manifest, root=root, content_hash=content_hash(files), files=files, signature=verdict
     )

@@ -128,7 +128,7 @@ def read_public_key(text: str) -> PublicKey:
 
 
 def sign_record(record: bytes, key_file: Path, *, existing: bytes = b"") -> bytes:
-    """SIGNATURE's new content: the existing lines of other keys, and one by this key.
+    """SIGNATURE's new content: the existing lines of other keys that fit RECORD, and one by this key.
 
     Raises:
         SigningUnavailable: cryptography is not installed.
@@ -137,10 +137,18 @@ def sign_record(record: bytes, key_file: Path, *, existing: bytes = b"") -> byte
     key = _private_key(key_file)
     public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
     signature = base64.b64encode(key.sign(_DOMAIN + record)).decode()
-    kept = [
-        line for line in existing.decode("ascii", "replace").splitlines() if line.split(" ")[1:2] != [public]
-    ]
+    lines = [line for line in existing.decode("ascii", "replace").splitlines() if _fits(line, record)]
+    kept = [line for line in lines if line.split(" ")[1:2] != [public]]
     return "".join(f"{line}\n" for line in sorted([*kept, f"ed25519 {public} {signature}"])).encode()
+
+
+def _fits(line: str, record: bytes) -> bool:
+    """Whether a line of SIGNATURE is one, and about that content."""
+    match = _LINE.fullmatch(line)
+    if match is None:
+        return False
+    raw, value = map(base64.b64decode, match.groups())
+    return bool(_ed25519().check(raw, value, _DOMAIN + record))
 
 
 def verdict_of(package: str, record: bytes, signature: bytes, trust: Trust) -> Verdict:
@@ -178,7 +186,7 @@ def verdict_of(package: str, record: bytes, signature: bytes, trust: Trust) -> V
     return Verdict("unknown key", signers)
 
 
-_CHANGED_ADVICE = "It was changed after signing: get it again; in your own folder, remove SIGNATURE"
+_CHANGED_ADVICE = "It was changed after signing: get it again; in your own folder, sign it anew"
 _SIGN_ADVICE = "Sign it with `laneway package sign`, or allow unsigned packages"
 
 

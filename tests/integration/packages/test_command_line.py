@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from parts import lacking
 
 from laneway.cli._main import laneway
-from laneway.packages import Trust, build_archive, open_package, read_manifest
+from laneway.packages import PackageCache, Trust, build_archive, open_package, read_manifest
 from laneway.packages._record import record_text
 from laneway.packages.opening import default_cache
 from laneway.packages.signing import new_key, sign_record
@@ -159,6 +159,41 @@ def test_missing_dependency_is_told_before_it_is_missed(shell: Shell) -> None:
     assert shell.json("package", "build", "shop")["missing"] == ["attrs>=25"]
     shell.environment["PATH"] = str(shell.folder)
     assert "uv is not installed" in shell.run("package", "vendor", "shop", status=2)
+
+
+def test_author_signs_a_changed_folder_anew_and_others_are_still_refused(shell: Shell) -> None:
+    shell.run("package", "new", "shop")
+    for name in ("ada", "bob"):
+        shell.run("package", "sign", "shop", "--new-key", name)
+    assert len((shell.folder / "shop/SIGNATURE").read_text().splitlines()) == 2
+    with (shell.folder / "shop/src/shop.py").open("a") as file:
+        file.write("# changed\n")
+    for command in (("tasks", "shop"), ("package", "verify", "shop"), ("package", "build", "shop")):
+        assert "sign it anew" in shell.run(*command, status=2)
+    shell.run("package", "vendor", "shop")
+    built = shell.json("package", "build", "shop", "--key", "ada", "-o", "shop.lane")
+    shell.run("package", "sign", "shop", "--key", "ada")
+    for place in ("shop", "shop.lane"):
+        found = shell.json("package", "verify", place, "--trust", "ada.pub", "--signed-only")
+        assert (found["signature"]["status"], found["content_hash"]) == ("trusted", built["content_hash"])
+    assert len((shell.folder / "shop/SIGNATURE").read_text().splitlines()) == 1, "what bob signed is gone"
+    shell.run("package", "sign", "shop", "--key", "bob")
+    assert len((shell.folder / "shop/SIGNATURE").read_text().splitlines()) == 2, "ada's fits and stays"
+
+
+def test_package_that_is_in_use_is_named_when_it_cannot_be_removed(shell: Shell) -> None:
+    shell.run("package", "new", "shop")
+    shell.run("package", "build", "shop", "-o", "shop.lane")
+    shell.run("package", "install", "shop.lane")
+    cache = PackageCache(shell.folder / "cache")
+    used = open_package(shell.folder / "shop.lane", cache=cache)
+    assert used.hold is not None
+    refused = shell.run("package", "remove", "shop", "--cache", str(cache.folder), status=2)
+    assert "package shop 0.1.0: an engine still uses its files" in refused
+    assert len(shell.json("package", "list")["packages"]) == 1
+    used.hold.close()
+    shell.run("package", "remove", "shop", "--cache", str(cache.folder))
+    assert cache.trees(used.content_hash) == []
 
 
 def test_folder_that_is_no_package_does_not_hide_an_installed_one(shell: Shell) -> None:
