@@ -82,7 +82,9 @@ async def measured(store: str, *, steps: int, rate: float, retention: float) -> 
                 await asyncio.sleep(ahead)
             await room.acquire()
             group.create_task(one(number))
-            if (number + 1) % max(1, runs // NOTES) == 0:
+            if (
+                taken and (number + 1) % max(1, runs // NOTES) == 0
+            ):  # none are over where the machine just stood still
                 used = time.process_time() - cpu
                 notes.append(await _note(engine, (number + 1) * STEPS_PER_RUN, sorted(taken), used))
                 taken.clear()

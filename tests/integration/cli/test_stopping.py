@@ -55,8 +55,9 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
     os.killpg(process.pid, signal.SIGINT)
     said = _wait_until_told(process)
     (folder / "open").touch()
-    said += process.communicate(timeout=20)[1]
-    assert process.returncode == 3
+    assert process.stderr is not None
+    said += process.stderr.read()
+    assert process.wait(20) == 3
     assert "Ctrl-C again stops at once" in said
     assert said.rstrip().endswith("laneway run flow.py:flow -c n=100 -c gate=open")
     assert "Traceback" not in said
