@@ -30,6 +30,13 @@ NEIGHBOUR = "from laneway import task\nVALUE = 1\n\n@task\ndef two() -> int:\n  
 class NoFleet:
     """No target of these tests is a package."""
 
+    def __init__(self) -> None:
+        self.no_interpreters = ""
+        self.environment: dict[str, str] = {}
+
+    def learned(self, unit: Unit, refusal: str) -> None:
+        raise AssertionError(unit)
+
     async def discover(self, unit: Unit, timeout: float | None = None) -> dict[str, Any]:
         raise AssertionError(unit)
 
