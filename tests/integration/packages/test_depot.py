@@ -119,7 +119,7 @@ async def test_package_stays_while_a_run_that_may_have_used_it_is_not_over(
         await committed(store, written(run, end=ended(status, at=BEGIN, due=BEGIN + 99 * DAY)))
     await leave(store, unit, "sell", now=at(BEGIN))
     await leave(store, unit, "buy", now=at(BEGIN))
-    late = {"before": BEGIN + 30 * DAY, "now": at(BEGIN + 40 * DAY)}
+    late: dict[str, Any] = {"before": BEGIN + 30 * DAY, "now": at(BEGIN + 40 * DAY)}
     assert await collect(store, **late) == Collected()
     await store.claim(run=text_id(run))
     await committed(store, written(run, end=ended("cancelled", at=BEGIN + DAY)))
@@ -130,7 +130,7 @@ async def test_runs_of_other_workflows_and_later_ones_keep_nothing(store: Store,
     await leave(store, unit, "sell", now=at(BEGIN))
     await begun(store, "another", BEGIN - DAY)
     await begun(store, "sell", BEGIN + DAY)  # of other code: it would have noted the use
-    late = {"before": BEGIN + 30 * DAY, "now": at(BEGIN + 40 * DAY)}
+    late: dict[str, Any] = {"before": BEGIN + 30 * DAY, "now": at(BEGIN + 40 * DAY)}
     assert (await collect(store, **late)).packages == 1
 
 
@@ -182,7 +182,7 @@ async def test_program_that_dies_while_it_collects_does_no_harm(
     await store.open(card())
     await leave(store, unit, "sell", now=at(BEGIN))
     store.changes = changes
-    late = {"before": BEGIN + DAY, "now": at(BEGIN + 9 * DAY)}
+    late: dict[str, Any] = {"before": BEGIN + DAY, "now": at(BEGIN + 9 * DAY)}
     with pytest.raises(asyncio.CancelledError):
         await collect(store, **late)
     store.changes = 99
