@@ -119,7 +119,7 @@ async def test_cancelled_runs_leave_nothing_live(store: str) -> None:
         found = samples(registry)
         check_against(await history(engine), found)
     assert found[("laneway_runs_live",)] == found[("laneway_attempts_running",)] == 0
-    assert of(found, "laneway_steps_total") == {("lane=none", "status=cancelled"): 1}
+    assert of(found, "laneway_steps_total") == {("lane=loop", "status=cancelled"): 1}
 
 
 async def test_a_closed_engine_shows_what_it_left() -> None:
