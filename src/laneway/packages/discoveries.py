@@ -52,6 +52,7 @@ class Circumstances(NamedTuple):
         yield from (str(FORMAT), __version__, str(package.root), self.no_interpreters)
         gil = getattr(sys, "_is_gil_enabled", lambda: True)()
         yield from (sys.version, sys.implementation.name, sys.platform, os.uname().machine, str(gil))
+        yield str(sys.flags.optimize)  # it takes docstrings and assertions away
         for name in sorted(self.environment):
             yield from (name, self.environment[name])
 

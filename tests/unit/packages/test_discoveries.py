@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -80,6 +81,7 @@ def test_answer_counts_for_its_circumstances_only(
         (discoveries, "FORMAT", 999),
         (discoveries, "__version__", "99.0"),
         (sys, "version", "3.99.0 (main, another build)"),
+        (sys, "flags", SimpleNamespace(optimize=2)),
     ],
 )
 def test_answer_counts_for_its_interpreter_and_its_laneway_only(
