@@ -205,7 +205,7 @@ def _show(found: Mapping[str, Any]) -> None:
 
 
 def _setting(one: Mapping[str, str]) -> Text:
-    unset = "automatic" if one["variable"] == "LANEWAY_WORKERS" else "not set"
+    unset = "automatic" if one["variable"].endswith("_WORKERS") else "not set"
     return Text.assemble(one["value"] or unset, (f"  ({one['from']})", "bright_black"))
 
 
