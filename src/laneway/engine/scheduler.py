@@ -134,7 +134,7 @@ class Scheduler:
     @property
     def running(self) -> dict[str, str]:
         """Jobs that this engine runs right now, with the ids of their runs."""
-        return dict(self._line.current)
+        return {job: run for job, run in self._line.current.items() if run}
 
     async def settled(self) -> None:
         """Wait until this engine leads and everything that is due has been run."""
