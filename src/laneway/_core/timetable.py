@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Iterator
 from copy import copy
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from functools import lru_cache
 from hashlib import sha256
 from itertools import islice
 from typing import Literal, NamedTuple
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
 
@@ -34,6 +35,7 @@ __all__ = [
 
 type Misfire = Literal["skip", "once", "all"]
 
+_FIELDS = 5
 _ALIASES = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -79,19 +81,25 @@ def problem_with(table: Timetable) -> str | None:
         return f"every={table.every} is too short: one millisecond is the least"
     if table.at is not None and table.at.tzinfo is None:
         return f"at={table.at.isoformat()} has no time zone"
-    if table.cron is None:
-        return None
     try:
         ZoneInfo(table.timezone)
     except KeyError, ValueError, OSError:
-        return f"there is no time zone {table.timezone!r}; write it like 'Europe/Zurich' or 'UTC'"
+        return f"there is no time zone {table.timezone!r}; {_zone_advice(table.timezone)}"
+    if table.cron is None:
+        return None
     try:
         _template(table.cron)
-    except CronSimError:
-        return f"{table.cron!r} is not a cron expression; write five fields such as '*/15 8-18 * * mon-fri'"
+    except CronSimError as error:
+        reason = str(error).lower()
+        return f"{table.cron!r} is not a cron expression ({reason}); write five fields such as '*/15 8-18 * * mon-fri'"
     if next_after(table, datetime(2024, 1, 1, tzinfo=UTC)) is None:
         return f"{table.cron!r} never comes"
     return None
+
+
+def _zone_advice(name: str) -> str:
+    near = get_close_matches(name, sorted(available_timezones()), 1)
+    return f"did you mean {near[0]!r}?" if near else "write it like 'Europe/Zurich' or 'UTC'"
 
 
 def next_after(table: Timetable, after: datetime) -> datetime | None:
@@ -200,7 +208,10 @@ def _interval(every: timedelta, anchor: datetime, after: datetime) -> Iterator[d
 @lru_cache(maxsize=4096)
 def _template(cron: str) -> CronSim:
     """The parsed expression; copied for use, never moved."""
-    return CronSim(_ALIASES.get(cron.strip().lower(), cron), datetime(2000, 1, 1))  # noqa: DTZ001 - local times
+    expression = _ALIASES.get(cron.strip().lower(), cron)
+    if len(expression.split()) != _FIELDS:  # the library also knows a sixth, for seconds
+        raise CronSimError("wrong number of fields")
+    return CronSim(expression, datetime(2000, 1, 1))  # noqa: DTZ001 - local times
 
 
 def _matches(template: CronSim, after: datetime) -> Iterator[datetime]:

@@ -1,6 +1,6 @@
 """How jobs and their due moments are shown."""
 
-from datetime import UTC
+from datetime import UTC, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -9,7 +9,15 @@ from rich.text import Text
 from laneway._core.jobs import Firing, Job, JobState
 from laneway.cli import _screen as screen
 
-__all__ = ["next_text", "plain", "show", "tell", "times_text"]
+__all__ = ["next_text", "plain", "show", "tell", "times_text", "zone_of"]
+
+
+def zone_of(timezone: str) -> tzinfo:
+    """The time zone of that name; UTC for one that this machine does not know, as another one may."""
+    try:
+        return ZoneInfo(timezone)
+    except KeyError, ValueError, OSError:
+        return UTC
 
 
 def plain(state: JobState) -> dict[str, Any]:
@@ -45,7 +53,7 @@ def times_text(job: Job) -> str:
         return f"{job.cron} {job.timezone}" if job.timezone != "UTC" else job.cron
     if job.every_seconds is not None:
         return f"every {screen.seconds(job.every_seconds)}"
-    return "once" if job.at is None else f"at {job.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    return "once" if job.at is None else f"at {job.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def next_text(state: JobState) -> str:
@@ -54,7 +62,7 @@ def next_text(state: JobState) -> str:
         return "paused"
     if state.due is None:
         return "over"
-    return state.due.astimezone(ZoneInfo(state.job.timezone)).strftime("%Y-%m-%d %H:%M:%S %Z")
+    return state.due.astimezone(zone_of(state.job.timezone)).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def tell(state: JobState, *, as_json: bool) -> None:
@@ -76,7 +84,7 @@ def show(firings: list[Firing], *, as_json: bool) -> None:
     rows: list[list[str | Text]] = [
         [
             one.name,
-            one.due.strftime("%Y-%m-%d %H:%M:%S"),
+            one.due.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
             one.why,
             screen.status_text(one.status),
             one.run or "",

@@ -5,7 +5,6 @@ import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import rich_click as click
 from rich.text import Text
@@ -17,12 +16,12 @@ from laneway.cli import _screen as screen
 from laneway.cli._errors import SUCCEEDED
 from laneway.cli._interrupts import Interrupts
 from laneway.cli._options import context_from, debug_option, json_option, store_option, store_url
-from laneway.cli._schedule_view import next_text, plain, show, tell, times_text
+from laneway.cli._schedule_view import next_text, plain, show, tell, times_text, zone_of
 from laneway.cli._scheduling import scheduler_of
 from laneway.cli._stores import is_missing
 from laneway.cli._trigger_view import tell as tell_trigger
 from laneway.engine.trigger_records import Trigger
-from laneway.packages._tables import DURATION, duration_seconds, moment_of
+from laneway.packages._tables import DURATION, duration_seconds
 from laneway.packages.schedules import triggers_in
 from laneway.registry import store_from
 
@@ -44,7 +43,7 @@ def schedule_group() -> None:
 @click.option("--cron", help="Five cron fields, such as '0 3 * * mon-fri'.")
 @click.option("--every", metavar="DURATION", help="Time between two starts, such as 90s or 1h30m.")
 @click.option("--at", metavar="MOMENT", help="One moment, such as 2027-01-31T08:00:00+01:00.")
-@click.option("--timezone", default="UTC", show_default=True, help="Where --cron counts.")
+@click.option("--timezone", default="UTC", show_default=True, help="Where --cron and --at count.")
 @click.option("-c", "pairs", metavar="KEY=VALUE", multiple=True, help="A parameter; {due} is the due moment.")
 @click.option("--context", metavar="JSON", help="Parameters as a JSON object; @FILE or - reads it.")
 @click.option("--misfire", type=click.Choice(["skip", "once", "all"]), default="once", show_default=True)
@@ -89,7 +88,7 @@ def add(
         options["every"] = _duration("--every", options["every"])
         options["jitter"] = _duration("--jitter", options["jitter"]) or 0.0
         options["timeout"] = _duration("--timeout", options["timeout"])
-        options["at"] = None if options["at"] is None else _moment("--at", options["at"])
+        options["at"] = None if options["at"] is None else _moment("--at", options["at"], options["timezone"])
         states = [asyncio.run(_add(store, name, target, context_from(pairs, context), options))]
     if as_json:
         screen.print_json([plain(one) for one in states])
@@ -98,6 +97,7 @@ def add(
         screen.output().print(f"job {state.job.name}: {next_text(state)}", soft_wrap=True)
     for trigger in triggers:
         tell_trigger(trigger, [], as_json=False)
+    _tell_who("runs them")
 
 
 async def _add(
@@ -157,7 +157,7 @@ async def _listed(store: str | None) -> list[JobState]:
 def next_moments(name: str, count: int, store: str | None, as_json: bool) -> None:
     """Show when a job is due next, in its time zone."""
     moments, job = asyncio.run(_next(store, name, count))
-    shown = [one.astimezone(ZoneInfo(job.timezone)).isoformat() for one in moments]
+    shown = [one.astimezone(zone_of(job.timezone)).isoformat() for one in moments]
     if as_json:
         screen.print_json(shown)
         return
@@ -238,7 +238,11 @@ def run(name: str, store: str | None, as_json: bool) -> None:
 @schedule_group.command("backfill")
 @click.argument("name")
 @click.option(
-    "--from", "start", required=True, metavar="MOMENT", help="The first moment, such as 2027-01-01."
+    "--from",
+    "start",
+    required=True,
+    metavar="MOMENT",
+    help="The first moment, such as 2027-01-01; without an offset in the job's time zone.",
 )
 @click.option("--to", "end", required=True, metavar="MOMENT", help="The last moment.")
 @store_option
@@ -249,7 +253,8 @@ def backfill(name: str, start: str, end: str, store: str | None, as_json: bool) 
 
     async def act() -> list[Firing]:
         async with scheduler_of(store) as scheduler:
-            return await scheduler.backfill(name, _moment("--from", start), _moment("--to", end))
+            zone = (await scheduler.job(name)).job.timezone
+            return await scheduler.backfill(name, _moment("--from", start, zone), _moment("--to", end, zone))
 
     _show_owed(asyncio.run(act()), as_json=as_json)
 
@@ -257,10 +262,14 @@ def backfill(name: str, start: str, end: str, store: str | None, as_json: bool) 
 def _show_owed(firings: list[Firing], *, as_json: bool) -> None:
     show(firings, as_json=as_json)
     if firings and not as_json:
-        screen.errors().print(
-            "whoever schedules on this store runs it: `laneway schedule start`, `laneway serve` or a program",
-            soft_wrap=True,
-        )
+        _tell_who("runs it")
+
+
+def _tell_who(what: str) -> None:
+    screen.errors().print(
+        f"whoever schedules on this store {what}: `laneway schedule start`, `laneway serve` or a program",
+        soft_wrap=True,
+    )
 
 
 @schedule_group.command("remove")
@@ -317,10 +326,12 @@ def _duration(option: str, text: str | None) -> float | None:
     return duration_seconds(text)
 
 
-def _moment(option: str, text: str) -> datetime:
+def _moment(option: str, text: str, timezone: str) -> datetime:
+    """A moment; without an offset it counts in the time zone."""
     try:
-        return moment_of(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         raise SettingInvalid(
             setting=option, value=text, reason="it is no moment", advice="Write 2027-01-31T08:00:00+01:00."
         ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone_of(timezone))

@@ -135,10 +135,23 @@ class Keeper:
             agenda = await self._book.agenda(now.timestamp(), limit=_BATCH)
             if not agenda.due:
                 return None if agenda.next is None else agenda.next.timestamp()
-            moves = [move for state in agenda.due if (move := self._move(state)) is not None]
-            await self._book.write(Change(moves=moves), term=term)
+            await self._book.write(self._change(agenda.due), term=term)
             self._line.look()
             await asyncio.sleep(0)
+
+    def _change(self, due: list[JobState]) -> Change:
+        """What becomes of jobs that are due. One whose times cannot be told is paused: it must not stop the others."""
+        moves: list[Move] = []
+        paused: list[tuple[JobState, bool]] = []
+        for state in due:
+            try:
+                move = self._move(state)
+            except Exception as error:  # noqa: BLE001 - whatever another machine or release put there
+                log.error("job %s is paused, its times cannot be told here: %s", state.job.name, error)
+                paused.append((state._replace(paused=True), True))
+            else:
+                moves += [] if move is None else [move]
+        return Change(moves=moves, define=paused)
 
     def _move(self, state: JobState) -> Move | None:
         job, due = state.job, state.due

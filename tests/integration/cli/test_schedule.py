@@ -53,6 +53,8 @@ def test_mistakes_are_told_with_what_to_do(laneway: Laneway) -> None:
     wrong = laneway("schedule", "add", "x", "flow.py:parsing", "--cron", "99 * * * *")
     assert wrong.returncode == 2
     assert "not a cron expression" in wrong.stderr
+    zone = ["--every", "5m", "--timezone", "Europe/Berln"]
+    assert "did you mean 'Europe/Berlin'" in laneway("schedule", "add", "x", "flow.py:parsing", *zone).stderr
     assert laneway("schedule", "add", "x", "flow.py:parsing").returncode == 2
     assert "no duration" in laneway("schedule", "add", "x", "flow.py:parsing", "--every", "soon").stderr
     laneway("schedule", "add", "nightly", "flow.py:parsing", "--every", "1h")
@@ -60,6 +62,18 @@ def test_mistakes_are_told_with_what_to_do(laneway: Laneway) -> None:
     backwards = laneway("schedule", "backfill", "nightly", "--from", "2026-02-01", "--to", "2026-01-01")
     assert (backwards.returncode, "ends before it begins" in backwards.stderr) == (2, True)
     assert "a package's folder alone" in " ".join(laneway("schedule", "add", "nightly").stderr.split())
+
+
+def test_moments_without_an_offset_count_in_the_time_zone(laneway: Laneway) -> None:
+    berlin = ["--timezone", "Europe/Berlin"]
+    added = laneway("schedule", "add", "once", "flow.py:parsing", "--at", "2027-07-01T10:00", *berlin)
+    assert added.stdout == "job once: 2027-07-01 10:00:00 CEST\n"
+    assert "whoever schedules on this store" in added.stderr
+    laneway("schedule", "add", "nightly", "flow.py:parsing", "--cron", "0 3 * * *", *berlin)
+    day = ["--from", "2026-07-01", "--to", "2026-07-01T03:00"]
+    (firing,) = said(laneway("schedule", "backfill", "nightly", *day, "--json"))
+    assert firing["due"] == "2026-07-01T01:00:00Z"
+    assert "2026-07-01 01:00:00 UTC" in laneway("schedule", "history", "nightly").stdout
 
 
 def test_where_there_is_nothing_to_show_it_says_so(laneway: Laneway) -> None:

@@ -10,6 +10,7 @@ from servers import PostgresServer, postgres_server
 
 from laneway import Engine, Scheduler, Workflow, task
 from laneway._core.errors import JsonInvalid
+from laneway._core.jobs import Change, Job, JobState
 from laneway.engine.schedule_ports import JobInvalid, JobNotFound
 from laneway.testing.clock import FakeClock
 
@@ -175,7 +176,7 @@ async def test_a_job_cancelled_by_somebody_is_recorded_and_the_line_goes_on(
     await scheduler.add("b", quick, {"name": "b"}, every=MINUTE)
     await scheduler.settled()
     clock.advance(60)
-    await until(lambda: "a begins" in log)
+    await until(lambda: "a begins" in log and "a" in scheduler.running)
     await engine.cancel(scheduler.running["a"])
     await scheduler.settled()
     assert (await scheduler.history("a"))[0].status == "cancelled"
@@ -403,3 +404,16 @@ async def until(condition: Callable[[], bool]) -> None:
 async def until_async(condition: Callable[[], Awaitable[bool]]) -> None:
     while not await condition():
         await asyncio.sleep(0)
+
+
+async def test_a_job_whose_times_this_machine_cannot_tell_is_paused_and_the_others_run(
+    scheduler: Scheduler, clock: FakeClock
+) -> None:
+    """Such as one of another machine, which knows more time zones."""
+    elsewhere = Job("elsewhere", "flows:quick", {"name": "x"}, cron="* * * * *", timezone="Nowhere/Else")
+    await scheduler.add("minutely", quick, {"name": "a"}, cron="* * * * *")
+    await scheduler._write(Change(define=[(JobState(elsewhere, False, START, START), True)]))
+    await pass_minutes(scheduler, clock)
+    assert log == ["a"]
+    assert (await scheduler.job("elsewhere")).paused
+    assert not (await scheduler.job("minutely")).paused
