@@ -69,9 +69,9 @@ class PostgresStore:
 
         async def register(connection: Connection) -> None:
             await connection.execute(self._sql["engine_register"], row)
+            writer.engine = engine.id  # between two commits: each is made under one name
 
         await writer.do(register)
-        writer.engine = engine.id
         await self._stop_listening()
         if nudged is not None:
             heard: asyncio.Future[None] = asyncio.get_running_loop().create_future()

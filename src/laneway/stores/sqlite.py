@@ -91,13 +91,18 @@ class SqliteStore:
             await writer.start()
             self._writer = writer
             self._readers = ThreadPoolExecutor(1, "laneway-store-reader")
+        writer = self._writer
         self._card = engine
         self._nudges.listen(engine.id, nudged)
-        self._writer.lease = lease
+        writer.lease = lease
         row = (engine.id, engine.host, engine.pid, engine.started, self._clock() + lease, self._file.schema)
-        await self._writer.do(lambda connection: connection.execute(self._sql["engine_register"], row))
-        self._writer.engine = engine.id
-        self._writer.announced = False
+
+        def register(connection: sqlite3.Connection) -> None:
+            connection.execute(self._sql["engine_register"], row)
+            writer.engine = engine.id  # between two commits: each is made under one name
+            writer.announced = False
+
+        await writer.do(register)
 
     async def close(self) -> None:
         if self._writer is None:

@@ -196,3 +196,18 @@ async def test_log_starts_anew_however_long_the_loop_writes(path: Path) -> None:
         assert watch.committed.count(HERE) > turns._CHECKPOINT
     assert max(sizes) < 40 << 20, "24 KiB a commit, for as many as the log is left to grow"
     assert len(steps_in(path)) == 3 * turns._WHOLE * turns._CHECKPOINT
+
+
+async def test_engine_gets_its_new_name_between_two_commits(path: Path) -> None:
+    watch = Watch()
+    names: list[str] = []
+    async with opened(path, watch) as store:
+        await store.submit(submission())
+        writer, again = store._writer, card()
+        assert writer is not None
+        before = writer.engine
+        await idle(store)
+        watch.at["begun"] = lambda: names.append(writer.engine)
+        watch.at["committed"] = lambda: names.append(writer.engine)
+        await store.open(again)
+        assert names == [before, again.id]
