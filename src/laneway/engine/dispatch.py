@@ -158,7 +158,7 @@ class Driver:
         await self._stop_tasks()
         if self.end is None:
             self._ledger.flush(self)
-        await self._written()
+        await self._ledger.finish(self._written(), grace)
         self._close("interrupted")
 
     def abandon(self, error: BaseException) -> None:

@@ -1,10 +1,10 @@
 """One run's way into the store: a failed write is told and tried again until it is durable, never dropped."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 from laneway._core.errors import StoreError, StoreUnavailable
 from laneway._core.records import Transition
@@ -13,6 +13,9 @@ from laneway.engine.surroundings import Surroundings, log
 from laneway.ports import LiveRun
 
 __all__ = ["Ledger"]
+
+_LAST_WRITES = 30.0
+"""Seconds that a closing engine waits for its last writes at least."""
 
 _STORE_PAUSE = 1.0
 """Seconds between two tries while the store cannot be written."""
@@ -64,6 +67,17 @@ class Ledger:
         if self._kept_back:
             self.under_way += 1
             self._store(driver, joined(self._kept_back), ())
+
+    async def finish(self, written: Coroutine[Any, Any, None], grace: float) -> None:
+        """Wait until all is durable, though not for ever for a store that cannot be written: the engine closes."""
+        try:
+            await asyncio.wait_for(written, max(grace, _LAST_WRITES))
+        except TimeoutError:
+            self.is_abandoned = True
+            log.error(
+                "run %s: the store could not be written before the engine closed; what is missing runs again",
+                self._run,
+            )
 
     def _store(
         self, driver: Writing, transition: Transition, ready: Sequence[int], troubled: bool = False

@@ -1,0 +1,44 @@
+"""An engine closes in bounded time, whatever its store does, and loses nothing that was committed."""
+
+import asyncio
+
+import pytest
+
+from laneway import Engine, Workflow, task
+from laneway._core.errors import StoreUnavailable
+from laneway._core.records import Transition
+from laneway.engine import ledger
+from laneway.engine.handle import RunInterrupted
+from laneway.ports import Answer
+from laneway.stores.memory import MemoryStore
+
+
+class FullStore(MemoryStore):
+    """Takes new runs, then cannot write anything any more; says so, or says nothing."""
+
+    says_so = True
+
+    def commit(self, transition: Transition, answered: Answer) -> None:
+        if self.says_so:
+            error = StoreUnavailable(store=self.url, reason="the disk is full", advice="Free some space.")
+            asyncio.get_running_loop().call_soon(answered, error)
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+async def test_an_engine_whose_store_cannot_be_written_still_closes(
+    monkeypatch: pytest.MonkeyPatch, says_so: bool
+) -> None:
+    monkeypatch.setattr(ledger, "_LAST_WRITES", 0.05)
+    monkeypatch.setattr(FullStore, "says_so", says_so)
+    ended = asyncio.Event()
+
+    @task
+    async def one() -> int:
+        ended.set()
+        return 1
+
+    async with Engine(FullStore(), grace=0.05) as engine:
+        handle = await engine.start(Workflow("unwritten", [one]))
+        await ended.wait()
+    with pytest.raises(RunInterrupted):
+        await handle.result()
