@@ -303,14 +303,18 @@ def start(store: str | None) -> None:
 async def _serve(store: str | None) -> None:
     with Interrupts() as interrupts:
         async with Engine(store_url(store)) as engine:
-            await engine.scheduler.start()
-            jobs = await engine.scheduler.jobs()
-            triggers = await engine.scheduler.triggers.all()
-            screen.errors().print(
-                f"scheduling {len(jobs)} job(s) and {len(triggers)} trigger(s) of {store_url(store)}; Ctrl-C ends it",
-                soft_wrap=True,
-            )
+            scheduler = engine.scheduler
+            await scheduler.start()
+            jobs, triggers = await scheduler.jobs(), await scheduler.triggers.all()
+            leads = await interrupts.unless_asked(scheduler.decided())
+            if leads is None:
+                return
+            doing = "scheduling" if leads else "another program schedules; standing by for"
+            what = f"{len(jobs)} job(s) and {len(triggers)} trigger(s) of {store_url(store)}"
+            screen.errors().print(f"{doing} {what}; Ctrl-C ends it", soft_wrap=True)
             await interrupts.asked.wait()
+            grace = screen.seconds(engine.grace)
+            screen.errors().print(f"stopping; what runs has {grace} to end, Ctrl-C again ends it at once")
 
 
 # ---- reading

@@ -50,6 +50,8 @@ class Keeper:
         """The term in which this engine leads; None while another one does."""
         self.quiet = asyncio.Event()
         """Set while this engine leads and nothing is due or running."""
+        self.asked = asyncio.Event()
+        """Set once it is known whether this engine or another one leads."""
         self._book = book
         self._card = card
         self._clock = clock
@@ -70,6 +72,8 @@ class Keeper:
             self._changed.clear()
             try:
                 lead = await self._book.lead(self._card, seconds=self._lease)
+                self.term = lead.term if lead.mine else None
+                self.asked.set()
                 if lead.mine:
                     await self._lead(lead.term)
                 else:

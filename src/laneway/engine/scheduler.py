@@ -131,6 +131,11 @@ class Scheduler:
         """Whether this engine is the one that schedules."""
         return self._keeper.term is not None
 
+    async def decided(self) -> bool:
+        """Wait until it is known which engine schedules; whether it is this one."""
+        await self._keeper.asked.wait()
+        return self.leads
+
     @property
     def running(self) -> dict[str, str]:
         """Jobs that this engine runs right now, with the ids of their runs."""

@@ -105,6 +105,8 @@ def test_termination_gives_a_running_job_its_grace_and_the_next_scheduler_goes_o
     wait_for(lambda: (folder / "began").exists())
     server.send_signal(signal.SIGTERM)
     assert server.wait(timeout=20) == 0
+    assert server.stderr is not None
+    assert "stopping; what runs has 5 s to end" in server.stderr.read()
     assert [one["status"] for one in history(laneway)] == ["succeeded"]
 
 
@@ -123,6 +125,19 @@ def test_a_running_scheduler_sees_at_once_what_another_program_adds_and_asks(
     keys = [one["key"] for one in said(laneway("runs", "list", "--json"))]
     assert "schedule:nightly@2026-01-01T03:00:00+00:00" in keys
     assert len(keys) == 2
+
+
+def test_a_second_scheduler_says_that_it_stands_by_and_takes_over(laneway: Laneway, started: Started) -> None:
+    laneway("schedule", "add", "nightly", "flow.py:parsing", "--cron", "0 3 * * *", "-c", "text=7")
+    first = started("schedule", "start")
+    assert first.stderr is not None
+    assert first.stderr.readline().startswith("scheduling 1 job(s) and 0 trigger(s)")
+    second = started("schedule", "start")
+    assert second.stderr is not None
+    assert second.stderr.readline().startswith("another program schedules; standing by for 1 job(s)")
+    first.kill()
+    laneway("schedule", "run", "nightly")
+    wait_for(lambda: [one["status"] for one in history(laneway)] == ["succeeded"])
 
 
 def history(laneway: Laneway) -> list[dict[str, Any]]:
