@@ -156,7 +156,7 @@ async def test_all_mistakes_of_a_workflow_are_told_at_once_with_what_the_context
     @task(when=lambda flag, other=1: flag)
     async def maybe() -> None: ...
 
-    tasks = [lost, blocks, asks, every, maybe]
+    tasks: list[Callable[..., Any]] = [lost, blocks, asks, every, maybe]
     with pytest.raises(WorkflowInvalid) as caught:
         await engine.run(Workflow("wrong", tasks), {"text": "x"})
     first_words = [problem.split(",")[0] for problem in caught.value.problems]
@@ -166,7 +166,7 @@ async def test_all_mistakes_of_a_workflow_are_told_at_once_with_what_the_context
 
 
 async def test_a_predicate_that_asks_for_what_nobody_gives_is_refused_before_the_run(engine: Engine) -> None:
-    @task(when=lambda flag, other=1: flag and other)
+    @task(when=lambda flag, other=1: bool(flag and other))
     async def maybe() -> int:
         return 1
 
