@@ -1,5 +1,6 @@
 """`SharedPool`: a pool that all engines of a store hold together, kept in the store by leases."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from uuid import uuid7
 
@@ -59,6 +60,7 @@ class SharedPool(Pool):
         if self.buys:
             self._book = PoolBook(name, "slots", 1.0, ageing=ageing)
         self._ledger: PoolLedger | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def bind(
         self,
@@ -70,12 +72,14 @@ class SharedPool(Pool):
     ) -> None:
         """Called by the engine when it opens."""
         per = self._per if self.buys else 0.0
+        self._loop = asyncio.get_running_loop()
         self._ledger = PoolLedger(store, self.name, card, is_gone, now, calls, per=per)
 
     def called(self) -> None:
-        """Called by the engine when another one may have given something back."""
-        if self._ledger is not None:
-            self._ledger.look()
+        """Called by the engine when another one may have given something back. From any thread."""
+        ledger = self._ledger
+        if ledger is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(ledger.look)
 
     async def unbind(self) -> None:
         """Called by the engine when it closes: gives everything back."""

@@ -134,6 +134,20 @@ async def test_what_another_program_gives_back_wakes_who_waits_without_a_look_in
         await holder.communicate()
 
 
+async def test_a_pool_made_larger_from_another_thread_serves_who_waits(tmp_path: Path) -> None:
+    one, two = SharedPool("licences", slots=1), SharedPool("licences", slots=1)
+    url = f"sqlite:///{tmp_path}/laneway.db"
+    async with Engine(url, pools=[one]), Engine(url, pools=[two]), one.hold(), asyncio.timeout(50):
+        ledger = two.ledger
+        ledger._sleep = ledger._lookout._sleep = never
+        waiting = two.hold()
+        acquiring = asyncio.create_task(waiting.acquire())
+        await until(lambda: ledger._lookout._watches.keys())
+        await asyncio.to_thread(two.resize, 2)
+        await acquiring
+        waiting.release()
+
+
 async def test_a_cancelled_wait_leaves_nothing_in_the_store(url: str) -> None:
     one, two = SharedPool("licences", slots=1), SharedPool("licences", slots=1)
     async with Engine(url, pools=[one]), Engine(url, pools=[two]):
