@@ -107,7 +107,7 @@ def _decorate(function: Any, options: dict[str, Any]) -> Any:
     code = getattr(plain, "__code__", None)
     if isinstance(function, staticmethod):
         raise TypeError(f"put @staticmethod above @task, not below it ({function.__func__.__qualname__})")
-    if code is None:
+    if code is None or hasattr(function, "__self__"):
         raise TypeError(f"@task needs a function, not {type(function).__name__}")
     positional = code.co_argcount + code.co_kwonlyargcount
     name = plain.__qualname__
@@ -220,6 +220,11 @@ class Workflow:
         given: object = name
         if not isinstance(given, str) or not given.strip():
             raise TypeError("a workflow needs a name: Workflow('nightly-report', [first, second])")
+        listed: object = tasks
+        if not hasattr(listed, "__iter__"):
+            raise TypeError(
+                f"a workflow takes a list of tasks, not {type(tasks).__name__}: Workflow({name!r}, [first, second])"
+            )
         functions = list(tasks)
         specs: list[TaskSpec] = []
         for function in functions:
@@ -273,6 +278,8 @@ def _named(name: str, value: Any) -> Any:
 def _references(name: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         raise TypeError(f"@task({name}=...) takes a list: {name}=[{value!r}]")
+    if not hasattr(value, "__iter__"):
+        raise TypeError(f"@task({name}=...) takes a list, not {type(value).__name__}")
     return tuple(_reference(name, one) for one in value)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -176,3 +176,23 @@ async def test_a_predicate_that_asks_for_what_nobody_gives_is_refused_before_the
     assert "needs 'flag'" in str(caught.value)
     assert (await engine.run(flow, {"flag": True})).context == {"flag": True, "maybe": 1}
     assert (await engine.run(flow, {"flag": True, "other": 0})).context == {"flag": True, "other": 0}
+
+
+class Bound:
+    def method(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (lambda: task(Bound().method), "needs a function, not method"),
+        (lambda: task(dependencies=cast("Any", None)), "takes a list, not NoneType"),
+        (lambda: task(dependencies=cast("Any", "load")), "dependencies=['load']"),
+        (lambda: Workflow("w", cast("Any", None)), "takes a list of tasks, not NoneType"),
+        (lambda: Workflow("w", cast("Any", one)), "Workflow('w', [first, second])"),
+    ],
+)
+def test_tasks_and_workflows_that_cannot_be_say_what_to_write(write: Callable[[], Any], said: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        write()
+    assert said in str(caught.value)
