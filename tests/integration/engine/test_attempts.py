@@ -16,7 +16,7 @@ from laneway.engine.results import StepResult
 
 @pytest.mark.parametrize(
     ("function", "lane"),
-    [(stubborn.sleeps_in_interpreter, "interpreter"), (stubborn.sleeps_in_process, "process")],
+    [(stubborn.counts_in_interpreter, "interpreter"), (stubborn.counts_in_process, "process")],
 )
 async def test_an_attempt_whose_worker_was_killed_is_told_with_its_times(
     function: Callable[[], None], lane: str
