@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from laneway._core.context import join_object
+from laneway._core.context import decode_object, join_object
 from laneway._core.errors import ContextConflict
 from laneway._core.events import EventRow
 from laneway._core.failures import MissingKey
-from laneway._core.records import NO_ITEM, RunEnd, StepRow, Transition, made
+from laneway._core.plan import Plan
+from laneway._core.records import NO_ITEM, RunEnd, SavedRun, StepRow, Transition, made
 from laneway._core.rows import (
     EVENT_OF,
     STOPPED,
@@ -22,9 +23,18 @@ from laneway._core.rows import (
     noted,
     plain_row,
 )
-from laneway._core.transitions import TERMINAL, MapState, RunState, final_context, items_of, settle, verdict
+from laneway._core.transitions import (
+    TERMINAL,
+    MapState,
+    RunState,
+    final_context,
+    items_of,
+    restored,
+    settle,
+    verdict,
+)
 
-__all__ = ["Change", "Stopped", "ended_before"]
+__all__ = ["Change", "Stopped", "ended_before", "given_up"]
 
 
 class Stopped(NamedTuple):
@@ -126,9 +136,7 @@ class Change:
             self._noted(row, None)
         for key, row in self.state.rows.items():
             if row.status == "waiting":
-                self.state.rows[key] = ended = row._replace(
-                    status="cancelled", due=None, patch=None, error=STOPPED, attempts=history(row)
-                )
+                self.state.rows[key] = ended = _stopped(row)
                 self.steps.append(ended)
         for index, name in enumerate(self.state.plan.names):
             known = self.state.rows.get((name, NO_ITEM))
@@ -188,6 +196,29 @@ class Change:
             name = self.state.plan.names[one]
             row = plain_row(self.run, name, NO_ITEM, "skipped", error=UPSTREAM)
             self._noted(row, UPSTREAM_DATA)
+
+
+def given_up(saved: SavedRun, plan: Plan | None, now: float) -> Transition:
+    """What cancels a run that nobody drives.
+
+    Without its plan nobody knows in which order its patches belong: its final context is the initial one then.
+    """
+    record = saved.record
+    if plan is not None and plan.version == record.version:
+        change = Change(record.run, restored(plan, decode_object(record.context), saved.steps)[0], now)
+        change.cancelled({})
+        cancelled = change.transition()
+    else:
+        steps = [_stopped(row) for row in saved.steps if row.status not in TERMINAL]
+        event = EventRow(record.run, "run_cancelled", None, NO_ITEM, now)
+        cancelled = Transition(record.run, steps, [event], RunEnd("cancelled", now, record.context, None))
+    end = cancelled.end
+    return cancelled if end is None else cancelled._replace(end=end._replace(parent=record.parent))
+
+
+def _stopped(row: StepRow) -> StepRow:
+    """A step that waited, or whose engine is gone, when its run was stopped."""
+    return row._replace(status="cancelled", due=None, patch=None, error=STOPPED, attempts=history(row))
 
 
 def ended_before(state: RunState, index: int, item: int) -> StepRow | None:

@@ -8,11 +8,11 @@ from uuid import uuid7
 import msgspec
 
 from laneway import aio
+from laneway._core.changes import given_up
 from laneway._core.context import decode_object
 from laneway._core.errors import LanewayError, StoreFenced, StoreUnavailable
-from laneway._core.events import EventRow
 from laneway._core.plan import check_context
-from laneway._core.records import ENDED, NO_ITEM, Parent, RunEnd, RunRecord, SavedRun, Submission, Transition
+from laneway._core.records import ENDED, Parent, RunRecord, SavedRun, Submission
 from laneway._core.rows import run_text
 from laneway._core.transitions import RunState, restored
 from laneway.engine.adoption import Adoption, check_code
@@ -367,11 +367,10 @@ class Runs:
         if not claimed:
             await self._around.store.ask(run, "cancel")
             return
-        record, now = claimed[0].record, self._around.now()
+        code = self.adoption.code_of(run)
         self.adoption.taken_up(run)
-        event = EventRow(record.run, "run_cancelled", None, NO_ITEM, now)
-        end = RunEnd("cancelled", now, record.context, None, parent=record.parent)
-        await self.adoption.commit(Transition(record.run, [], [event], end))
+        plan = None if code is None else code.plan
+        await self.adoption.commit(given_up(claimed[0], plan, self._around.now()))
 
     async def close(self, grace: float) -> None:
         """Stop driving: running steps get `grace` seconds; what is unfinished can be resumed later."""

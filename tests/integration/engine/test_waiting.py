@@ -223,6 +223,39 @@ async def test_a_suspended_run_can_be_cancelled(engine: Engine) -> None:
     assert (await engine.result(handle.id)).status == "cancelled"
 
 
+async def test_a_cancelled_run_that_rested_keeps_what_its_steps_produced_and_has_none_that_waits(
+    tmp_path: Path,
+) -> None:
+    @task
+    async def made() -> int:
+        return 7
+
+    flow = Workflow("resting", [made, asked, answered])
+    async with engine_on(tmp_path) as engine:
+        handle = await engine.start(flow, {"n": 1})
+        assert (await handle.result()).status == "suspended"
+        await handle.cancel()
+        result = await engine.result(handle.id)
+        assert {one.task: one.status for one in result.steps} == {
+            "made": "succeeded",
+            "asked": "cancelled",
+            "answered": "cancelled",
+        }
+        assert result.context == {"n": 1, "made": 7}
+        other = await engine.start(flow, {"n": 2})
+        assert (await other.result()).status == "suspended"
+    async with engine_on(tmp_path) as engine:  # without the code
+        await engine.cancel(other.id)
+        result = await engine.result(other.id)
+        assert [(one.task, one.status) for one in result.steps] == [
+            ("made", "succeeded"),
+            ("asked", "cancelled"),
+        ]
+        assert result.context == {"n": 2}
+        again = await engine.retry(other.id, flow)
+        assert (await again.result()).status == "suspended"
+
+
 async def test_ten_thousand_suspended_runs_cost_nothing_while_idle(tmp_path: Path) -> None:
     import resource
 
