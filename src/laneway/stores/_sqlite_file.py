@@ -15,6 +15,7 @@ __all__ = ["DatabaseFile"]
 log = logging.getLogger("laneway.stores")
 
 _AUTOCHECKPOINT_PAGES = 2000
+_IS_EFFECTIVE = os.access in os.supports_effective_ids
 
 
 class DatabaseFile:
@@ -44,6 +45,10 @@ class DatabaseFile:
         """A writing connection on a file with the right schema; both are made if need be."""
         if not self.path.parent.is_dir():
             raise FileNotFoundError(2, f"the folder {self.path.parent} does not exist", str(self.path))
+        if self.path.is_dir():
+            raise IsADirectoryError(21, f"{self.path} is a folder; name a file in it", str(self.path))
+        if not self.path.exists() and not os.access(self.path.parent, os.W_OK, effective_ids=_IS_EFFECTIVE):
+            raise PermissionError(13, f"the folder {self.path.parent} may not be written to", str(self.path))
         connection = self._connected()
         try:
             if connection.execute("pragma page_count").fetchone()[0] == 0:

@@ -130,6 +130,12 @@ async def test_read_only_file_is_refused_with_what_to_do(tmp_path: Path) -> None
     assert path.read_bytes() == before
 
 
+async def test_folder_in_which_nothing_may_be_written_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    with as_somebody_else(tmp_path), pytest.raises(StoreUnavailable, match="may not be written to"):
+        await SqliteStore(tmp_path / "store.db").open(here("one"))
+
+
 @contextlib.contextmanager
 def as_somebody_else(folder: Path) -> Iterator[None]:
     """Root may write everything: become nobody for a moment, and let nobody reach the folder."""
@@ -208,7 +214,7 @@ async def test_other_files_are_refused_and_left_alone(tmp_path: Path) -> None:
 
 
 async def test_folder_instead_of_a_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnavailable, match="cannot be opened"):
+    with pytest.raises(StoreUnavailable, match="is a folder; name a file in it"):
         async with opened(SqliteStore(tmp_path)):
             pass
 
