@@ -11,9 +11,9 @@ _RECORDS, _STEPS, _BYTES = 4, 8, 16384
 """More than this is for the thread: it would keep the loop from its other work."""
 _SLOW_SECONDS, _REST_SECONDS = 0.005, 0.1
 """After a commit that took so long the disk is busy: the thread waits for it, for some time."""
-_CHECKPOINT = 512
+_CHECKPOINT = 256
 """Commits by the loop after which the thread moves the log into the database, which waits for the disk."""
-_WHOLE = 2
+_WHOLE = 4
 """Every so many times it does so in its turn, too: then nothing is added meanwhile, and the log can start anew."""
 
 
