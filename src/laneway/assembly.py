@@ -62,7 +62,6 @@ class Assembly:
         if measured is None and spec.lane == "auto" and spec.cpu:
             measured = self._measured.look(spec, unit)
         facts = LaneFacts(
-            "package" if unit.kind == "package" else "host",
             self.refusals(spec, unit),
             frozenset(self._lanes),
             measured,

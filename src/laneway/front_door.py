@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from laneway.app import Engine
@@ -20,11 +21,19 @@ def run(
     store: str = "memory://",
     key: str | None = None,
     check: bool = True,
+    priority: int = 0,
+    deadline: datetime | timedelta | float | None = None,
+    tags: Mapping[str, str] | None = None,
     **options: Any,
 ) -> RunResult:
-    """Run a workflow to its end without writing asyncio. `options` are those of `Engine`.
+    """Run a workflow to its end without writing asyncio.
 
     Keeps nothing unless a `store` is given. Works inside a running event loop too (on a thread of its own).
+
+    Args:
+        workflow, context, key, check, priority, deadline, tags: as for `Engine.run`.
+        store: as for `Engine`.
+        options: further ones of `Engine`, such as `workers` or `durability`.
 
     Raises:
         RunFailed: the run failed and `check` is True; and what `Engine.run` raises.
@@ -32,7 +41,9 @@ def run(
 
     async def whole() -> RunResult:
         async with Engine(store, **options) as engine:
-            return await engine.run(workflow, context, key=key, check=check)
+            return await engine.run(
+                workflow, context, key=key, check=check, priority=priority, deadline=deadline, tags=tags
+            )
 
     if not _in_a_loop():
         return asyncio.run(whole())

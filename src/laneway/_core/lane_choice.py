@@ -1,7 +1,7 @@
 """Which lane runs a task, and why: a pure function of facts."""
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from laneway._core.lane_times import TaskTimes, objection
 from laneway._core.model import TaskSpec
@@ -12,7 +12,6 @@ __all__ = ["LaneChoice", "LaneFacts", "choose"]
 class LaneFacts(NamedTuple):
     """What is known about a task's surroundings when its package is loaded."""
 
-    where: Literal["host", "package"]
     refusals: Mapping[str, str]
     """Per lane that cannot run the task, why."""
     lanes: frozenset[str]
@@ -110,7 +109,10 @@ def _explicit(spec: TaskSpec, facts: LaneFacts) -> LaneChoice:
 
 
 def _alternatives(spec: TaskSpec, wanted: str) -> list[str]:
-    ladder = (
-        ["interpreter", "process", "thread", "loop"] if not spec.is_async else ["loop", "process", "thread"]
-    )
+    if spec.is_async:
+        ladder = ["loop", "process", "thread"]
+    elif wanted == "loop" and not spec.cpu:  # what was meant to wait on the loop can wait on a thread
+        ladder = ["thread", "interpreter", "process"]
+    else:
+        ladder = ["interpreter", "process", "thread"]
     return [one for one in ladder if one != wanted]

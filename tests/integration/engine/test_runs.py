@@ -71,6 +71,21 @@ def test_the_synchronous_front_door_gives_the_same_result() -> None:
     assert result.context["longest"] == "three"
 
 
+def test_the_front_door_takes_what_goes_with_a_run(tmp_path: Path) -> None:
+    flow, store = Workflow("front", [words]), f"sqlite:///{tmp_path}/store.db"
+    given = laneway.run(
+        flow, {"text": "x"}, store=store, priority=3, tags={"team": "a"}, deadline=60, workers=1
+    )
+
+    async def found() -> dict[str, object]:
+        async with Engine(store) as engine:
+            return (await engine.find(tags={"team": "a"}))[0]
+
+    row = asyncio.run(found())
+    assert (row["id"], row["priority"]) == (given.id, 3)
+    assert row["deadline"] is not None
+
+
 async def test_the_synchronous_front_door_works_inside_a_running_loop() -> None:
     assert laneway.run(Workflow("front", [words]), {"text": "x"}).context["words"] == ["x"]
 

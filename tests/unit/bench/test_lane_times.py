@@ -63,7 +63,7 @@ def test_speedup_and_change_say_the_same_in_two_ways() -> None:
 def chosen(
     measured: TaskTimes | None, spec: TaskSpec = CPU, refusals: dict[str, str] | None = None
 ) -> tuple[str, str]:
-    choice = choose(spec, LaneFacts("host", refusals or {}, LANES, measured))
+    choice = choose(spec, LaneFacts(refusals or {}, LANES, measured))
     return choice.lane, choice.reason
 
 
@@ -100,7 +100,7 @@ def test_a_lane_that_was_refused_when_it_was_measured_is_judged_by_the_refusal_o
 
 def test_where_the_interpreter_lane_runs_on_processes_their_times_decide() -> None:
     found = times(lane("thread", 1.0), lane("interpreter", 0.5), lane("process", 2.0))
-    facts = LaneFacts("host", {}, LANES, found, on_processes=True)
+    facts = LaneFacts({}, LANES, found, on_processes=True)
     assert choose(CPU, facts).lane == "thread"
     assert choose(CPU, facts._replace(on_processes=False)).lane == "interpreter"
 
