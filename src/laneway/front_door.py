@@ -31,8 +31,14 @@ def run(
     Keeps nothing unless a `store` is given. Works inside a running event loop too (on a thread of its own).
 
     Args:
-        workflow, context, key, check, priority, deadline, tags: as for `Engine.run`.
+        workflow: as for `Engine.run`, and so are the next ones.
+        context: the initial context; JSON values only.
         store: as for `Engine`.
+        key: idempotency key.
+        check: raise RunFailed for a run that failed; False returns its result.
+        priority: higher goes first.
+        deadline: when the run is stopped and fails.
+        tags: texts to find the run by.
         options: further ones of `Engine`, such as `workers` or `durability`.
 
     Raises:
