@@ -160,7 +160,7 @@ class Runs:
         entry: Entry | None,
         *,
         deferred: bool,
-    ) -> tuple[RunRecord, Driver]:
+    ) -> tuple[RunRecord, Driver | None]:
         """Begin a run without a key while it is being recorded: no other run can have it, so nothing need be asked.
 
         What its first steps produce commits with the record or after it, never before.
@@ -179,9 +179,8 @@ class Runs:
             raise
         if driver.failure is None:
             return record, driver
-        # The lease was lost in between: the record is new, the steps that ran meanwhile were not kept.
-        adopted = await self.resume(driver.text_id, runnable)
-        return record, driver if adopted is None else adopted
+        # The lease was lost in between. What ran meanwhile was kept if it came after the record; it may be over.
+        return record, await self.resume(driver.text_id, runnable)
 
     async def _submitted(self, submission: Submission) -> RunRecord:
         try:
