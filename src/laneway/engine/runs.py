@@ -179,7 +179,7 @@ class Runs:
             raise
         if driver.failure is None:
             return record, driver
-        # The lease was lost in between. What ran meanwhile was kept if it came after the record; it may be over.
+        # The lease was lost in between: the record is new, the steps that ran meanwhile were not kept.
         return record, await self.resume(driver.text_id, runnable)
 
     async def _submitted(self, submission: Submission) -> RunRecord:

@@ -94,7 +94,7 @@ class PostgresWriter:
         while True:
             if not self._waiting and not self._stopping:
                 await self._wait(patient=not backlog and self._doubt is None)
-            waiting, self._waiting = self._waiting, []
+            waiting = self._next_in_order()
             self._filled.clear()
             last = self._stopping
             batches = backlog + [one for one in waiting if isinstance(one, Batch)]
@@ -120,6 +120,22 @@ class PostgresWriter:
                 resolve(future, self._trouble)
             batch.tell(self._trouble)
 
+    def _next_in_order(self) -> list[Batch | tuple[Job, asyncio.Future[Any]]]:
+        """What waits, up to what comes after a job: after an engine's new name, things are made in that."""
+        waiting, self._waiting = self._waiting, []
+        for number, one in enumerate(waiting):
+            if isinstance(one, Batch) and number and not isinstance(waiting[number - 1], Batch):
+                self._waiting = waiting[number:]
+                return waiting[:number]
+        return waiting
+
+    def _current(self, batches: list[Batch]) -> list[Batch]:
+        """Without what was made in a name that the engine has lost, which is told."""
+        for one in batches:
+            if one.engine != self.engine:
+                settle([one], StoreFenced(engine=one.engine, store=self._link.url), None)
+        return [one for one in batches if one.engine == self.engine]
+
     async def _wait(self, *, patient: bool) -> None:
         if patient:
             await self._filled.wait()
@@ -137,6 +153,9 @@ class PostgresWriter:
 
     async def _write(self, batches: list[Batch]) -> list[Batch]:
         """One commit for all batches. Returns what has to wait because the server cannot be written now."""
+        batches = self._current(batches)
+        if not batches:
+            return []
         committing = False
         self._number += 1
         try:
@@ -174,11 +193,12 @@ class PostgresWriter:
         if self._doubt is None:
             return True
         number, batches = self._doubt
+        engine = batches[0].engine
         try:
             connection = await self._connected()
-            found = await (await connection.execute(self._sql["engine_batch"], (self.engine,))).fetchone()
+            found = await (await connection.execute(self._sql["engine_batch"], (engine,))).fetchone()
             if found is None:
-                raise StoreFenced(engine=self.engine, store=self._link.url)
+                raise StoreFenced(engine=engine, store=self._link.url)
             answers: Answers = []
             if found[0] == number:
                 for one, future in chain.from_iterable([batch.submissions for batch in batches]):
@@ -186,9 +206,7 @@ class PostgresWriter:
                     answers.append(
                         (
                             future,
-                            new_record(one, self.engine)
-                            if row
-                            else await rows.known(connection, self._sql, one),
+                            new_record(one, engine) if row else await rows.known(connection, self._sql, one),
                         )
                     )
         except StoreFenced as error:

@@ -13,7 +13,7 @@ from uuid import UUID
 from laneway._core.errors import StoreError, StoreFenced, StoreUnavailable
 from laneway._core.records import Transition
 from laneway.stores import _sqlite_rows as rows
-from laneway.stores._batch import Answers, Batch, refuse, resolve, settle
+from laneway.stores._batch import Answers, Batch, LostRuns, refuse, resolve, settle
 from laneway.stores._sqlite_errors import explained, is_outage
 from laneway.stores._sqlite_file import DatabaseFile
 from laneway.stores._sqlite_turns import Turns
@@ -27,7 +27,6 @@ type Question = tuple[Job, asyncio.Future[Any]]
 
 log = logging.getLogger("laneway.stores")
 
-_MOST_LOST = 10_000
 _PAUSE = 0.5
 """Seconds between two tries while the file cannot be written."""
 
@@ -77,8 +76,7 @@ class Writer:
         self._started: asyncio.Future[None] = self._loop.create_future()
         self._trouble: BaseException | None = None
         self._telling: list[str] = []
-        self._lost: dict[bytes, BaseException] = {}
-        """Runs whose record could not be written: nothing of theirs may be."""
+        self._lost = LostRuns(self._tell)
 
     async def start(self) -> None:
         """Open the connection in the thread; failures come back as store errors."""
@@ -96,7 +94,7 @@ class Writer:
             if answers is not None:
                 settle([batch], None, answers)
                 if turns.is_log_long:
-                    self.hand(Batch())
+                    self.hand(Batch(self.engine))
                 return
         self.hand(batch)
 
@@ -121,7 +119,7 @@ class Writer:
     def _write_here(self, batch: Batch) -> Answers | None:
         """One commit that waits for nothing; None if it could not be made, and the thread is to try."""
         connection = self._connection
-        if connection is None or self._lost or self._trouble is not None:
+        if connection is None or self._lost or self._trouble is not None or batch.engine != self.engine:
             return None
         answers: Answers = []
         begun = False
@@ -197,18 +195,34 @@ class Writer:
         if connection is None:
             return []
         self._be_patient(connection, wish=True)
-        batches = self._kept(backlog + [one for one in waiting if isinstance(one, Batch)])
+        batches, is_stuck = backlog, False
+        for one in waiting:
+            if isinstance(one, Batch):
+                batches.append(one)
+            elif one is not None:  # in order: what comes after an engine's new name is made in that
+                if batches and not is_stuck:
+                    connection, batches = self._write_all(connection, batches)
+                    is_stuck = bool(batches)
+                connection = self._work(connection, *one)
+        if batches and not is_stuck:
+            connection, batches = self._write_all(connection, batches)
+        self._connection = connection
+        return batches
+
+    def _write_all(
+        self, connection: sqlite3.Connection, batches: list[Batch]
+    ) -> tuple[sqlite3.Connection, list[Batch]]:
+        """One commit for what was made in the engine's name. Returns what has to wait."""
+        for one in batches:
+            if one.engine != self.engine:
+                self._loop_call(settle, [one], StoreFenced(engine=one.engine, store=self._file.url), None)
+        batches = self._lost.kept([one for one in batches if one.engine == self.engine])
         try:
-            connection, backlog = self._write(connection, batches) if batches else (connection, [])
+            return self._write(connection, batches) if batches else (connection, [])
         except Exception as error:
             log.exception("store %s: unexpected failure; nothing of this commit was written", self._file.url)
             self._loop_call(settle, batches, error, None)
-            backlog = []
-        for one in waiting:
-            if isinstance(one, tuple):
-                connection = self._work(connection, *one)
-        self._connection = connection
-        return backlog
+            return connection, []
 
     def _waiting(self, *, patient: bool) -> list[Batch | Question | None]:
         """What was handed over since; waits for something, but not for long while earlier work is unwritten."""
@@ -279,27 +293,8 @@ class Writer:
         for batch in batches:
             if batch.submissions:
                 self._loop_call(refuse, batch.submissions, trouble)
-                self._lose(batch, trouble)
-        return self._kept(batches)
-
-    def _lose(self, batch: Batch, failure: BaseException) -> None:
-        while len(self._lost) > _MOST_LOST:
-            del self._lost[next(iter(self._lost))]
-        self._lost.update((one.run, failure) for one, _ in batch.submissions)
-        batch.submissions = []
-
-    def _kept(self, batches: list[Batch]) -> list[Batch]:
-        """Without what belongs to runs that were not recorded."""
-        if not self._lost:
-            return [batch for batch in batches if batch.transitions or batch.submissions]
-        kept: list[Batch] = []
-        for single in [single for batch in batches for single in batch.split()]:
-            failure = self._lost.get(single.transitions[0].run) if single.transitions else None
-            if failure is None:
-                kept.append(single)
-            else:
-                self._loop_call(single.tell, failure)
-        return kept
+                self._lost.lose(batch, trouble)
+        return self._lost.kept(batches)
 
     def _write_apart(
         self, connection: sqlite3.Connection, batches: list[Batch], error: BaseException
@@ -311,14 +306,14 @@ class Writer:
             # The loop gets the list itself: `_lose` leaves the batch without it, at once.
             self._loop_call(refuse, singles[0].submissions, refusal)
             self._loop_call(singles[0].tell, refusal)
-            self._lose(singles[0], refusal)
+            self._lost.lose(singles[0], refusal)
             return connection, []
         left: list[Batch] = []
         for single in singles:
             if left and single.transitions:
                 left.append(single)
                 continue
-            for kept in self._kept([single]):
+            for kept in self._lost.kept([single]):
                 connection, waits = self._write(connection, [kept])
                 left += waits
         return connection, left
@@ -389,6 +384,9 @@ class Writer:
 
     def _answer(self, future: asyncio.Future[Any], answer: Any) -> None:
         self._loop_call(resolve, future, answer)
+
+    def _tell(self, batch: Batch, failure: BaseException) -> None:
+        self._loop_call(batch.tell, failure)
 
     def _loop_call(self, function: Callable[..., None], *arguments: Any) -> None:
         if not self._loop.is_closed():

@@ -64,6 +64,7 @@ class PostgresStore:
             self._writer = writer
         writer = self._writer
         writer.lease = lease
+        self._flush()  # what was made in the old name
         self._card = engine
         row = (engine.id, engine.host, engine.pid, engine.started, lease, self._link.schema)
 
@@ -156,7 +157,7 @@ class PostgresStore:
         batch = self._batch
         if batch is None:
             self._live()
-            batch = self._batch = Batch()
+            batch = self._batch = Batch(self._card.id)
             asyncio.get_running_loop().call_soon(self._flush)
         return batch
 

@@ -92,6 +92,7 @@ class SqliteStore:
             self._writer = writer
             self._readers = ThreadPoolExecutor(1, "laneway-store-reader")
         writer = self._writer
+        self._flush()  # what was made in the old name
         self._card = engine
         self._nudges.listen(engine.id, nudged)
         writer.lease = lease
@@ -137,7 +138,7 @@ class SqliteStore:
         batch = self._batch
         if batch is None:
             self._live()
-            batch = self._batch = Batch()
+            batch = self._batch = Batch(self._card.id)
             asyncio.get_running_loop().call_soon(self._flush)
         return batch
 

@@ -7,6 +7,7 @@ from uuid import uuid7
 from laneway._core.errors import RunNotFound, StoreFenced
 from laneway.testing.store_parts import (
     Site,
+    answer_to,
     card,
     committed,
     ended,
@@ -82,6 +83,27 @@ class LeaseCases:
             await store.open(card())
             fresh = await store.submit(submission())
             await committed(store, written(fresh, step(fresh), end=ended()))
+
+    async def test_what_was_made_in_the_old_name_is_never_written_in_the_new_one(self, site: Site) -> None:
+        async with opened(site.store()) as store, opened(site.store()) as other:
+            record = await store.submit(submission())
+            await site.let_leases_end()
+            await other.renew(lease=15.0)
+            assert len(await other.claim(run=text_id(record))) == 1
+            loop = asyncio.get_running_loop()
+            before: asyncio.Future[None] = loop.create_future()
+            # A frozen engine wakes: a step that ran meanwhile is handed over just when it gets its new name.
+            store.commit(written(record, step(record)), answer_to(before))
+            renaming = loop.create_task(store.open(card()))
+            await asyncio.sleep(0)
+            submitting = loop.create_task(store.submit(submission()))
+            await renaming
+            assert isinstance(await refusal(before), StoreFenced)
+            fresh = await submitting
+            await committed(store, written(fresh, step(fresh, "after")))
+            for run, tasks in ((record, []), (fresh, ["after"])):
+                (saved,) = await other.read("saved", run=text_id(run))
+                assert [row.task for row in saved["saved"].steps] == tasks
 
     async def test_renewed_lease_is_kept(self, site: Site) -> None:
         async with opened(site.store()) as store, opened(site.store()) as other:
