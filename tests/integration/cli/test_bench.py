@@ -125,7 +125,9 @@ def test_a_kept_result_is_the_reason_of_the_lane(bench: Laneway, laneway: Lanewa
     listed = laneway("tasks", "bench.py:flow", "--json", XDG_CACHE_HOME=str(folder / "cache"))
     (chosen,) = [one for one in json.loads(listed.stdout)["tasks"] if one["id"] == "longest"]
     assert chosen["lane"] == "thread"
-    assert "that handing it over to the interpreter lane costs" in chosen["reason"]
+    by_hand_over = "that handing it over to the interpreter lane costs" in chosen["reason"]
+    by_ratio = "the interpreter lane was measured to take" in chosen["reason"]
+    assert by_hand_over or by_ratio, f"two of few and short rounds may say either: {chosen['reason']}"
 
 
 def keep(folder: Path) -> None:
