@@ -16,6 +16,7 @@ from lane_results import lane, times
 from package_folders import make_folder
 from tests.integration.cli.conftest import Laneway, environment
 
+from laneway._core.lane_times import objection
 from laneway._core.model import TaskSpec
 from laneway.bench.workloads import WORKLOADS
 from laneway.compat.measured import MeasuredTimes, build_label
@@ -124,10 +125,13 @@ def test_a_kept_result_is_the_reason_of_the_lane(bench: Laneway, laneway: Lanewa
     assert (kept.task, kept.calls, kept.rounds) == ("longest", 4, 2)
     listed = laneway("tasks", "bench.py:flow", "--json", XDG_CACHE_HOME=str(folder / "cache"))
     (chosen,) = [one for one in json.loads(listed.stdout)["tasks"] if one["id"] == "longest"]
-    assert chosen["lane"] == "thread"
-    by_hand_over = "that handing it over to the interpreter lane costs" in chosen["reason"]
-    by_ratio = "the interpreter lane was measured to take" in chosen["reason"]
-    assert by_hand_over or by_ratio, f"two of few and short rounds may say either: {chosen['reason']}"
+    against = objection(kept, "interpreter")  # few and short rounds on a busy machine may come out either way
+    if against is None:
+        assert chosen["lane"] == "interpreter"
+        assert "times as fast as inline there" in chosen["reason"]
+    else:
+        assert chosen["lane"] in ("thread", "process")
+        assert against in chosen["reason"]
 
 
 def keep(folder: Path) -> None:
