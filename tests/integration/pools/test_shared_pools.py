@@ -80,7 +80,8 @@ async def test_two_engines_together_hold_no_more_than_there_is(url: str) -> None
     assert document["body"] == b"{}"
 
 
-async def test_what_a_killed_holder_had_comes_back_at_once(url: str) -> None:
+async def two_holders(url: str) -> list[asyncio.subprocess.Process]:
+    """Other programs that each have one slot; they give it back when something is written to them."""
     holders = [
         await asyncio.create_subprocess_exec(sys.executable, str(WORKER), url, stdin=-1, stdout=-1)
         for _ in range(2)
@@ -88,6 +89,11 @@ async def test_what_a_killed_holder_had_comes_back_at_once(url: str) -> None:
     for holder in holders:
         assert holder.stdout is not None
         assert await holder.stdout.readline() == b"held\n"
+    return holders
+
+
+async def test_what_a_killed_holder_had_comes_back_at_once(url: str) -> None:
+    holders = await two_holders(url)
     pool = SharedPool("licences", slots=2)
     async with Engine(url, pools=[pool]):
         waiting = asyncio.create_task(pool.hold().acquire())
@@ -108,13 +114,7 @@ async def never(seconds: float) -> None:
 
 
 async def test_what_another_program_gives_back_wakes_who_waits_without_a_look_in_between(url: str) -> None:
-    holders = [
-        await asyncio.create_subprocess_exec(sys.executable, str(WORKER), url, stdin=-1, stdout=-1)
-        for _ in range(2)
-    ]
-    for holder in holders:
-        assert holder.stdout is not None
-        assert await holder.stdout.readline() == b"held\n"
+    holders = await two_holders(url)
     pool = SharedPool("licences", slots=2)
     async with Engine(url, pools=[pool]), asyncio.timeout(50):
         ledger = pool.ledger
