@@ -81,7 +81,7 @@ def test_a_second_ctrl_c_ends_the_program_at_once(started: Start) -> None:
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=0.2)
     assert process.returncode == 3
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20, "its steps would go on for half a minute"
 
 
 def test_a_killed_run_goes_on_without_repeating_finished_steps(

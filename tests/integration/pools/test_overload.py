@@ -33,33 +33,36 @@ def memory_mb() -> float:
 @pytest.mark.timeout(120)
 async def test_memory_stays_flat_urgent_work_is_quick_and_nothing_is_lost(tmp_path: Path) -> None:
     done = refused = asked = 0
-    latencies: list[float] = []
-    usual: list[float] = []
+    urgent: list[int] = []
+    ordinary: list[int] = []
     sizes: list[float] = []
     async with Engine(f"sqlite:///{tmp_path}/laneway.db", max_runs=200) as engine:
         until = time.monotonic() + SECONDS
 
+        def goes_on() -> bool:
+            return time.monotonic() < until or len(urgent) < 10 or len(ordinary) < 10
+
         async def produce(number: int) -> None:
             nonlocal done, refused, asked
-            while time.monotonic() < until:
+            while goes_on():
                 asked += 1
-                began = time.monotonic()
+                before = done
                 try:
                     handle = await engine.start(flow, {"number": number}, wait=number % 2 == 0)
                 except Backpressure:
                     refused += 1
-                    await asyncio.sleep(0.001)
+                    await asyncio.sleep(0.01)
                     continue
                 assert (await handle.result()).context["busy"] == number
                 done += 1
                 if number % 2 == 0:
-                    usual.append(time.monotonic() - began)
+                    ordinary.append(done - before)
 
         async def probe() -> None:
-            while time.monotonic() < until:
-                began = time.monotonic()
+            while goes_on():
+                before = done
                 await engine.run(flow, {"number": -1}, priority=10)
-                latencies.append(time.monotonic() - began)
+                urgent.append(done - before)
                 sizes.append(memory_mb())
                 await asyncio.sleep(0.02)
 
@@ -69,12 +72,13 @@ async def test_memory_stays_flat_urgent_work_is_quick_and_nothing_is_lost(tmp_pa
             group.create_task(probe())
         assert asked == done + refused
         counts = {row["status"]: row["runs"] for row in await engine.store.read("counts")}
-    assert counts == {"succeeded": done + len(latencies)}
+    assert counts == {"succeeded": done + len(urgent)}
     assert refused > 0
-    urgent, ordinary = median(latencies), median(usual)
-    assert urgent < ordinary / 2
+    # How many others end while one waits says how far it went ahead, however fast the machine is.
+    assert median(urgent) < median(ordinary) / 2
     assert max(sizes[len(sizes) // 2 :]) - sizes[len(sizes) // 3] < 10
     print(
-        f"{done} done, {refused} refused; urgent {urgent * 1e3:.0f} ms (worst {max(latencies) * 1e3:.0f}), "
-        f"ordinary {ordinary * 1e3:.0f} ms; memory {sizes[len(sizes) // 3]:.0f} to {sizes[-1]:.0f} MB"
+        f"{done} done, {refused} refused; others that ended before an urgent run {median(urgent):.0f} "
+        f"(most {max(urgent)}), before an ordinary one {median(ordinary):.0f}; "
+        f"memory {sizes[len(sizes) // 3]:.0f} to {sizes[-1]:.0f} MB"
     )

@@ -100,7 +100,7 @@ async def test_what_a_killed_holder_had_comes_back_at_once(url: str) -> None:
         await until(lambda: pool.report().used == 1)  # it is the first of its engine's line
         assert not waiting.done()
         holders[0].kill()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await waiting
     holders[1].kill()
     for holder in holders:
@@ -158,7 +158,7 @@ async def test_a_cancelled_wait_leaves_nothing_in_the_store(url: str) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await waiting
         assert two.report().used == 0
-        async with asyncio.timeout(5), two.hold():
+        async with asyncio.timeout(20), two.hold():
             pass
     (document,) = await held(url)
     assert document["body"] == b"{}"

@@ -51,7 +51,7 @@ def test_hostile_archive_is_refused_by_name_and_leaves_nothing(case: hostile.Cas
     archive = around / "evil.lane"
     archive.write_bytes(case.content)
     tracemalloc.start()
-    started = time.monotonic()
+    started = time.process_time()
     try:
         with pytest.raises(ArchiveRefused) as caught:
             open_package(archive, cache=PackageCache(around / "cache"))
@@ -61,7 +61,7 @@ def test_hostile_archive_is_refused_by_name_and_leaves_nothing(case: hostile.Cas
     assert caught.value.rule == case.rule
     assert "evil.lane" in str(caught.value)
     assert str(caught.value).isprintable()
-    assert time.monotonic() - started < _MOST_SECONDS
+    assert time.process_time() - started < _MOST_SECONDS
     assert peak < _MOST_BYTES
     assert _left(around / "cache") == []
     with pytest.raises(ArchiveRefused):

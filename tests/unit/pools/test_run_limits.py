@@ -79,7 +79,7 @@ def test_whatever_is_nested_in_whatever_everybody_comes_to_an_end(
 ) -> None:
     async def drive() -> World:
         world = World(limits_of(workflow_a=a, workflow_b=1, key_tenant=tenant), room=room)
-        async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
             for tree, is_taken_up in forest:
                 group.create_task(world.run(tree, is_taken_up=is_taken_up))
         return world
@@ -100,7 +100,7 @@ def test_nested_runs_keep_to_their_limit_where_nobody_waits_in_a_circle(
 ) -> None:
     async def drive() -> World:
         world = World(limits_of(workflow_a=most, workflow_x=2), room=100)
-        async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
             for workflow, children in forest:
                 tree: Tree = (workflow, 1, [("a", 1, [("leaf", 1, [])])] * children)
                 group.create_task(world.run(tree))
@@ -116,7 +116,7 @@ async def test_one_of_a_circle_goes_on_over_the_limit_and_the_log_says_which(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     world = World(limits_of(workflow_a=1, workflow_b=1), room=10)
-    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(world.run(("a", 1, [("b", 1, [])])))
         group.create_task(world.run(("b", 1, [("a", 1, [])])))
     (line,) = [one.message for one in caplog.records]
@@ -126,7 +126,7 @@ async def test_one_of_a_circle_goes_on_over_the_limit_and_the_log_says_which(
 
 async def test_those_who_only_stand_behind_a_circle_keep_to_the_limit() -> None:
     world = World(limits_of(workflow_a=1, workflow_b=1), room=100)
-    async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         for _ in range(20):
             group.create_task(world.run(("outer", 1, [("a", 1, [])])))
         group.create_task(world.run(("a", 1, [("b", 1, [])])))
@@ -144,7 +144,7 @@ async def test_a_parent_that_is_taken_up_after_its_child_does_not_lock_it() -> N
     for _ in range(3):
         await asyncio.sleep(0)
     limits.leave(holder)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         entries = [await parent, await child]
     for one in entries:
         limits.leave(one)
@@ -160,7 +160,7 @@ async def test_a_child_known_before_its_parent_counts_below_it_once_that_comes()
     parent = asyncio.ensure_future(limits.enter("parent", None, "a", {}, priority=9, is_needed=True))
     await asyncio.sleep(0)
     limits.leave(holder)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         entries = [await parent, await child]
     for one in entries:
         limits.leave(one)
