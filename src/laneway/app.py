@@ -274,7 +274,8 @@ class Engine(Controls):
         )
         if not record.is_new:
             self._observation.not_begun(about)
-        return RunHandle(str(UUID(bytes=record.run)), around, runs, driver, is_new=record.is_new)
+        run = str(UUID(bytes=record.run)) if driver is None else driver.text_id
+        return RunHandle(run, around, runs, driver, is_new=record.is_new)
 
     @property
     def metrics(self) -> CollectorRegistry:

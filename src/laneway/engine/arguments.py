@@ -101,9 +101,9 @@ def check_start(
         raise SettingInvalid(
             setting="priority", value=priority, reason="it is a whole number", advice="Higher goes first."
         )
-    known: object = tags or {}
-    if not isinstance(known, Mapping) or not all(
-        isinstance(one, str) for pair in known.items() for one in pair
+    known: object = tags
+    if known and not (
+        isinstance(known, Mapping) and all(isinstance(one, str) for pair in known.items() for one in pair)
     ):
         raise SettingInvalid(
             setting="tags",

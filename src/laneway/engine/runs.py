@@ -170,7 +170,7 @@ class Runs:
         recording = aio.create_task(self._submitted(submission), name="record run", eager_start=True)
         driver.begin(state.first())
         try:
-            record = await asyncio.shield(recording)
+            record = recording.result() if recording.done() else await asyncio.shield(recording)
         except asyncio.CancelledError:
             recording.add_done_callback(partial(_abandoned_if_failed, driver))
             raise

@@ -1,7 +1,7 @@
 """Histograms as they are counted, and where their buckets end."""
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Sequence
 
 __all__ = ["ROWS", "SECONDS", "SECONDS_LONG", "Distribution"]
 
@@ -30,7 +30,7 @@ ROWS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
 
 
 class Distribution:
-    """Counts per bucket, and the sum. Written on the engine's loop only."""
+    """Counts per bucket, and the sum. A value is in the first bucket whose bound it does not exceed."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -43,6 +43,19 @@ class Distribution:
         """Count one."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
+
+    def add_all(self, values: Collection[float]) -> None:
+        """Count many: sorted once, they cost a look for each bucket instead of one for each value."""
+        ordered = sorted(values)
+        before = 0
+        for place, bound in enumerate(self.bounds):
+            if before == len(ordered):
+                break
+            reached = bisect_right(ordered, bound, before)
+            self.counts[place] += reached - before
+            before = reached
+        self.counts[-1] += len(ordered) - before
+        self.total += sum(ordered)
 
     def buckets(self) -> list[tuple[str, float]]:
         """Cumulative, as Prometheus wants them."""

@@ -39,7 +39,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One object, without a line's end."""
         if is_plain(record):
-            return self._line(record, self._redaction.text(record.msg), record.__dict__["laneway"], {})
+            return self.plain(record)
         fields: dict[str, Any] = {}
         if isinstance(record.msg, dict) and "_logger" in record.__dict__:  # from structlog
             fields.update(cast("dict[str, Any]", record.msg))
@@ -59,6 +59,10 @@ class JsonFormatter(logging.Formatter):
             if fields:
                 fields = self._redaction.value(fields)
         return self._line(record, text, context_of_record(record) or {}, fields)
+
+    def plain(self, record: logging.LogRecord) -> str:
+        """The object of a record that `is_plain`."""
+        return self._line(record, self._redaction.text(record.msg), record.__dict__["laneway"], {})
 
     @staticmethod
     def _line(record: logging.LogRecord, text: str, context: dict[str, Any], fields: dict[str, Any]) -> str:

@@ -51,9 +51,8 @@ class LineHandler(logging.StreamHandler[TextIO]):
         with self.lock or threading.RLock():
             if self._waiting:
                 end = self.terminator
-                text = "".join(
-                    one if isinstance(one, str) else self.format(one) + end for one in self._waiting
-                )
+                made = self.formatter.plain if isinstance(self.formatter, JsonFormatter) else self.format
+                text = "".join([one if isinstance(one, str) else made(one) + end for one in self._waiting])
                 self._waiting.clear()
                 if self._follows:
                     self.stream = untapped(sys.stderr)

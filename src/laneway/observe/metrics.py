@@ -3,7 +3,7 @@
 import asyncio
 import platform
 from bisect import bisect_left
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from threading import Lock, Thread
@@ -110,10 +110,14 @@ class EngineMetrics(Observer, Collector):
         steps, events, end = transition.steps, transition.events, transition.end
         size = len(steps) + len(events)
         # Nearly always one step, one event of it, and perhaps the run's end: noted, and counted with others.
-        is_one = len(steps) == 1 and (size == 2 or (size == 3 and events[1].task is None))
-        if is_one and events[0].task == steps[0].task and steps[0].error is None and not steps[0].stopped_by:
-            row, event = steps[0], events[0]
-            duration = row.duration if row.started != 0.0 and row.attempt != 0 else -1.0
+        if (
+            len(steps) == 1
+            and (size == 2 or (size == 3 and events[1].task is None))
+            and (event := events[0]).task == (row := steps[0]).task
+            and row.error is None
+            and not row.stopped_by
+        ):
+            duration = row.duration if row.started and row.attempt else -1.0
             ends = None if size == 2 else events[1].kind
             self._noted.append((event.kind, row.lane, duration, seconds, time() - event.at, ends))
             if len(self._noted) >= _MOST_NOTED:
@@ -129,22 +133,34 @@ class EngineMetrics(Observer, Collector):
 
     def _count_noted(self) -> None:
         """Count what was noted: many at once take a fraction of the time that they take one by one."""
-        happened, sizes, noted = self._happened, self._sizes, self._noted
+        happened, sizes, take = self._happened, self._sizes, self._noted.popleft
         with self._lock:
-            for _ in range(len(noted)):
-                kind, lane, duration, seconds, lag, ends = noted.popleft()
-                lane = lane or "none"
-                if duration >= 0.0:
-                    self._duration(lane).add(duration)
-                self._commits.add(seconds)
-                self._lag.add(lag if lag > 0.0 else 0.0)
-                key = (kind, lane, duration >= 0.0)
-                happened[key] = happened.get(key, 0) + 1
-                if ends is not None:
-                    key = (ends, "none", False)
-                    happened[key] = happened.get(key, 0) + 1
-                size = 2 if ends is None else 3
-                sizes[size] = sizes.get(size, 0) + 1
+            noted = [take() for _ in range(len(self._noted))]
+            if not noted:
+                return
+            kinds, lanes, durations, seconds, lags, ends = zip(*noted, strict=True)
+            self._commits.add_all(seconds)
+            self._lag.add_all(lags if min(lags) >= 0.0 else [max(lag, 0.0) for lag in lags])
+            attempted = [duration >= 0.0 for duration in durations]
+            for (kind, lane, was_attempted), count in Counter(
+                zip(kinds, lanes, attempted, strict=True)
+            ).items():
+                key = (kind, lane or "none", was_attempted)
+                happened[key] = happened.get(key, 0) + count
+            for lane in set(lanes):
+                found = [
+                    one for one, where in zip(durations, lanes, strict=True) if where == lane and one >= 0.0
+                ]
+                if found:
+                    self._duration(lane or "none").add_all(found)
+            alone = ends.count(None)
+            for size, count in ((2, alone), (3, len(ends) - alone)):
+                if count:
+                    sizes[size] = sizes.get(size, 0) + count
+            for end, count in Counter(ends).items():
+                if end is not None:
+                    key = (end, "none", False)
+                    happened[key] = happened.get(key, 0) + count
 
     def committed_aside(self, transition: Transition) -> None:
         """Count what became durable without this engine driving the run."""
