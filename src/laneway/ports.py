@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -345,6 +345,9 @@ class Observer:
 
     All methods are called on the engine's loop, must be quick and must not raise.
     """
+
+    ordinary_attempts: ClassVar[bool] = True
+    """Whether `attempt_ended` also tells of attempts that did not fail, print or meet a refusal."""
 
     def new_run(self, workflow: str) -> Mapping[str, str]:
         """A run is asked for. What is returned is recorded with it, as tags."""

@@ -18,6 +18,8 @@ from laneway.ports import Lane, LiveRun, Outcome, StepOrder, Unit
 
 __all__ = ["Attempts"]
 
+_NOTABLE = ("failure", "stopped")
+
 
 class Attempts:
     """Makes the attempts of one run's steps.
@@ -130,6 +132,8 @@ class Attempts:
             # Stores hold no lone surrogates.
             printed = "".join(here.output).encode(errors="backslashreplace").decode()
             outcome = msgspec.structs.replace(outcome, output=printed)
-        for attempt_ended in around.on_outcome:
-            outcome = attempt_ended(driver, order, outcome)
+        if around.on_notable:
+            is_notable = outcome.kind in _NOTABLE or outcome.output or outcome.refusals
+            for attempt_ended in around.on_notable if is_notable else around.on_outcome:
+                outcome = attempt_ended(driver, order, outcome)
         return outcome

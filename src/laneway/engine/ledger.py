@@ -101,8 +101,10 @@ class Ledger:
                 self._refused(driver, transition, ready, troubled, error)
             return
         around = self._around
-        for committed in around.on_commit:
-            committed(driver, transition, perf_counter() - handed if handed else 0.0)
+        if around.on_commit:
+            seconds = perf_counter() - handed if handed else 0.0
+            for committed in around.on_commit:
+                committed(driver, transition, seconds)
         if self.is_abandoned:
             return
         if troubled:

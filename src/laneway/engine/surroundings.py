@@ -26,6 +26,7 @@ class Surroundings:
         "now",
         "on_attempt",
         "on_commit",
+        "on_notable",
         "on_outcome",
         "spread",
         "store",
@@ -49,6 +50,9 @@ class Surroundings:
         self._observers: tuple[Observer, ...] = ()
         self.on_attempt: tuple[Callable[[LiveRun, StepOrder], StepOrder], ...] = ()
         self.on_outcome: tuple[Callable[[LiveRun, StepOrder, Outcome], Outcome], ...] = ()
+        """For every attempt."""
+        self.on_notable: tuple[Callable[[LiveRun, StepOrder, Outcome], Outcome], ...] = ()
+        """Instead, for those that failed, printed or were refused something."""
         self.on_commit: tuple[Callable[[LiveRun, Transition, float], None], ...] = ()
 
     @property
@@ -65,9 +69,9 @@ class Surroundings:
             for one in observers
             if type(one).attempt_started is not Observer.attempt_started
         )
-        self.on_outcome = tuple(
-            one.attempt_ended for one in observers if type(one).attempt_ended is not Observer.attempt_ended
-        )
+        watching = [one for one in observers if type(one).attempt_ended is not Observer.attempt_ended]
+        self.on_outcome = tuple(one.attempt_ended for one in watching if one.ordinary_attempts)
+        self.on_notable = tuple(one.attempt_ended for one in watching)
         self.on_commit = tuple(
             one.committed for one in observers if type(one).committed is not Observer.committed
         )

@@ -44,6 +44,8 @@ class AuditTrail(Observer):
         OSError: the folder cannot be written.
     """
 
+    ordinary_attempts = False
+
     def __init__(self, folder: str | Path, *, engine: str, fsync: Fsync = "rotate") -> None:
         self._log = AuditLog(folder, fsync=fsync)
         self._who = {"user": _user(), "pid": os.getpid(), "engine": engine}

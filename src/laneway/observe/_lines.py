@@ -30,6 +30,8 @@ _LEVELS = {
 class LogLines(Observer):
     """Says when runs start and end, which steps fail, and gives each printed line its attempt."""
 
+    ordinary_attempts = False
+
     @staticmethod
     def wanted() -> bool:
         """Whether anything of it would be seen, as logging is set now."""

@@ -59,6 +59,8 @@ class EngineMetrics(Observer, Collector):
         schedules: what the engine's scheduler did.
     """
 
+    ordinary_attempts = False
+
     def __init__(
         self, live: Callable[[], LiveFigures | None], schedules: ScheduleFigures | None = None
     ) -> None:

@@ -11,8 +11,10 @@ import pytest
 import structlog
 import watched
 
+import laneway
 from laneway import Engine, Workflow, aio
 from laneway.observe import logs
+from laneway.ports import LiveRun, Observer, Outcome, StepOrder
 
 
 async def everywhere(**options: Any) -> Any:
@@ -51,6 +53,38 @@ async def test_prints_and_warnings_become_lines_and_are_kept_with_the_attempt(li
     assert output["on_loop", None] == "printed on loop\n"
     assert output["on_thread", None] == "printed on thread\n"
     assert output["on_process", 1] == "printed on process\n"
+
+
+async def test_an_observer_may_leave_out_attempts_that_say_nothing() -> None:
+    class Seen(Observer):
+        def __init__(self) -> None:
+            self.tasks: list[str] = []
+
+        def attempt_ended(self, run: LiveRun, order: StepOrder, outcome: Outcome) -> Outcome:
+            self.tasks.append(order.task.id)
+            return outcome
+
+    class Notable(Seen):
+        ordinary_attempts = False
+
+    def silent() -> None: ...
+
+    def prints() -> None:
+        print("hello")
+
+    def fails() -> None:
+        raise ValueError
+
+    every, notable = Seen(), Notable()
+    engine = Engine("memory://")
+    engine.observe(every)
+    engine.observe(notable)
+    async with engine:
+        await engine.run(
+            Workflow("three", [laneway.task(one) for one in (silent, prints, fails)]), check=False
+        )
+    assert sorted(every.tasks) == ["fails", "prints", "silent"]
+    assert sorted(notable.tasks) == ["fails", "prints"]
 
 
 async def test_prints_still_reach_the_console(capsys: pytest.CaptureFixture[str]) -> None:
