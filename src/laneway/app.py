@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID, uuid7
 
 from laneway import aio
-from laneway._core.errors import PackageError
+from laneway._core.errors import PackageError, WorkflowInvalid
 from laneway._core.events import EventRow
 from laneway._core.lane_choice import LaneChoice
 from laneway._core.model import TaskSpec
@@ -380,8 +380,10 @@ class Engine(Controls):
 
     async def _runnable_of(self, workflow: Workflow | Target | str, context: bytes | None = None) -> Runnable:
         found = arguments.check_workflow(await self.load(workflow) if isinstance(workflow, str) else workflow)
-        with arguments.every_mistake(found, context):
+        try:
             return self.runnable(found)
+        except WorkflowInvalid as error:
+            raise arguments.every_mistake(error, found, context) from None
 
     def is_stopping(self, run: str) -> bool:
         """Whether a live run is being cancelled or has passed its deadline: not merely left by a closing engine."""

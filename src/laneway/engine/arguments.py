@@ -1,8 +1,7 @@
 """What programs pass to an engine, looked at before anything is done with it: mistakes get a name and a way out."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -64,21 +63,13 @@ def check_workflow(workflow: Workflow | Target) -> Workflow | Target:
     raise TypeError(f"this is no workflow: {advice}")
 
 
-@contextmanager
-def every_mistake(workflow: Workflow | Target, context: bytes | None) -> Iterator[None]:
-    """Add what this context does not provide to the mistakes of a workflow that has others already.
-
-    Raises:
-        WorkflowInvalid: with all of them.
-    """
-    try:
-        yield
-    except WorkflowInvalid as error:
-        spec = workflow.spec if isinstance(workflow, Workflow) else workflow.workflow
-        more = [] if context is None else unprovided(spec, decode_object(context))
-        if not more:
-            raise
-        raise WorkflowInvalid(workflow=spec.name, problems=[*error.problems, *more]) from None
+def every_mistake(
+    error: WorkflowInvalid, workflow: Workflow | Target, context: bytes | None
+) -> WorkflowInvalid:
+    """The mistakes of a workflow together with what this context does not provide."""
+    spec = workflow.spec if isinstance(workflow, Workflow) else workflow.workflow
+    more = [] if context is None else unprovided(spec, decode_object(context))
+    return WorkflowInvalid(workflow=spec.name, problems=[*error.problems, *more]) if more else error
 
 
 def check_start(

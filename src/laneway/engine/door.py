@@ -10,6 +10,7 @@ from laneway._core.records import ENDED, Parent, RunRecord, Submission
 from laneway._core.rows import run_text
 from laneway.engine.dispatch import Driver
 from laneway.engine.gates import Gate
+from laneway.engine.refusals import EngineClosed
 from laneway.engine.run_limits import Entry
 from laneway.engine.surroundings import Surroundings
 from laneway.engine.traffic import Traffic
@@ -34,14 +35,24 @@ class Door:
         self._around = around
         self._traffic = traffic
         self._live = live
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Let nobody in any more; those who wait are told when their turn comes."""
+        self._is_closed = True
 
     def knock(self, *, wait: bool, is_nested: bool) -> None:
         """Tell of a crowd, and refuse whoever does not want to wait in it.
 
         Raises:
+            EngineClosed: the engine is being closed. Steps that finish meanwhile may still begin runs.
             Backpressure: there is no room and `wait` is False.
         """
-        if is_nested or not self.room.locked():
+        if is_nested:
+            return
+        if self._is_closed:
+            raise EngineClosed()
+        if not self.room.locked():
             return
         for observer in self._around.observers:
             observer.crowded(refused=not wait)
@@ -72,7 +83,18 @@ class Door:
 
         Raises:
             Backpressure: a limit is reached and `wait` is False.
+            EngineClosed: the engine was closed meanwhile.
         """
+        entry = await self._let_in(submission, values, wait=wait)
+        if self._is_closed and submission.parent is None:
+            self.room.release()
+            self.passed(entry)
+            raise EngineClosed()
+        return entry
+
+    async def _let_in(
+        self, submission: Submission, values: Mapping[str, bytes], *, wait: bool
+    ) -> Entry | None:
         limits, parent = self._traffic.run_limits, submission.parent
         priority = submission.priority
         if limits is None:

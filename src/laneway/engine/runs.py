@@ -106,7 +106,7 @@ class Runs:
             tags=tags,
             parent=parent,
         )
-        if (there := await self._door.at_hand(submission, values)) is not None:
+        if not self.is_closing and (there := await self._door.at_hand(submission, values)) is not None:
             return there
         self._door.knock(wait=wait, is_nested=parent is not None)
         await self._around.artifacts.claim(submission.run, context)
@@ -374,6 +374,7 @@ class Runs:
     async def close(self, grace: float) -> None:
         """Stop driving: running steps get `grace` seconds; what is unfinished can be resumed later."""
         self.is_closing = True
+        self._door.close()
         await self.adoption.close()
         drivers = list(self.live.values())
         if drivers:
