@@ -124,13 +124,13 @@ def _speedup(comparison: Comparison | None) -> list[Text]:
         ),
         Text.assemble("  speed-up: ", (f"{one.speedup:.2f} times", "bold green"), f" on {cores} cores"),
     ]
+    doubt = ""
     if one.load > cores + 1:
-        lines.append(
-            Text(
-                f"  other programs were using these cores (load {one.load:.1f}), so take that with care",
-                style="yellow",
-            )
-        )
+        doubt = f"other programs were using these cores (load {one.load:.1f})"
+    elif one.speedup > cores:
+        doubt = "more than these cores can give: the machine was slower while one interpreter was measured"
+    if doubt:
+        lines.append(Text(f"  {doubt}, so take that with care", style="yellow"))
     return lines
 
 
