@@ -80,7 +80,12 @@ class PostgresSchedules:
         sql = self._sql
 
         async def job(connection: Connection) -> None:
-            if term is not None:
+            # Who leads is looked at or told first: whoever had a job's row and then waited for that could wait for a
+            # leader who wants the job's row.
+            if term is None:
+                await connection.execute(sql["lead_shorten"], (HURRY,))
+                await connection.execute(sql["notify"], (_CHANNEL,))
+            else:
                 row = await (await connection.execute(sql["term"])).fetchone()
                 if row is None or row[0] != term:
                     raise NotLeading(term=term)
@@ -96,9 +101,6 @@ class PostgresSchedules:
                 await connection.execute(sql["fire"], row_)
             for one in change.settle:
                 await self._settle(connection, one)
-            if term is None:
-                await connection.execute(sql["lead_shorten"], (HURRY,))
-                await connection.execute(sql["notify"], (_CHANNEL,))
 
         await self._do(job)
 

@@ -27,6 +27,10 @@ log = logging.getLogger("laneway.stores")
 _PAUSE = 0.5
 """Seconds between two tries while the server cannot be written."""
 
+_AGAIN = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+"""Two transactions met and the server took one back, so that nothing of it took place: it is made again at once."""
+_TRIES = 5
+
 
 class PostgresWriter:
     """Owns the only writing connection of an engine.
@@ -151,7 +155,7 @@ class PostgresWriter:
             self._connection = await self._link.connect("writer")
         return self._connection
 
-    async def _write(self, batches: list[Batch]) -> list[Batch]:
+    async def _write(self, batches: list[Batch], tries: int = _TRIES) -> list[Batch]:
         """One commit for all batches. Returns what has to wait because the server cannot be written now."""
         batches = self._current(batches)
         if not batches:
@@ -174,6 +178,8 @@ class PostgresWriter:
             settle(batches, error, None)
             return []
         except (psycopg.Error, OSError, StoreUnavailable) as error:
+            if isinstance(error, _AGAIN) and tries > 1:
+                return await self._write(batches, tries - 1)
             if not self._link.is_outage(error):
                 return await self._write_apart(batches, error)
             self._told(error)
@@ -297,13 +303,16 @@ class PostgresWriter:
             await rows.end(connection, sql, self._link.url, self.engine, transitions)
         return answers
 
-    async def _work(self, job: Job, future: asyncio.Future[Any]) -> None:
+    async def _work(self, job: Job, future: asyncio.Future[Any], tries: int = _TRIES) -> None:
         try:
             connection = await self._connected()
             async with connection.transaction():
                 result = await job(connection)
         except Exception as error:  # noqa: BLE001 - whoever asked gets it; the task must go on
-            resolve(future, self._link.explained(error))
+            if isinstance(error, _AGAIN) and tries > 1:
+                await self._work(job, future, tries - 1)
+            else:
+                resolve(future, self._link.explained(error))
         else:
             self.commits += 1
             resolve(future, result)

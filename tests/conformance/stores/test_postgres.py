@@ -1,15 +1,20 @@
 """The Postgres store keeps the store contract, on a real server."""
 
+import asyncio
 from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 from servers import PostgresServer, postgres_server
 
+from laneway.stores import _postgres_rows as rows
 from laneway.stores._migrations import migrations
-from laneway.stores._postgres_link import Link
+from laneway.stores._postgres_link import Connection, Link
 from laneway.stores.artifacts import artifacts_of
 from laneway.stores.postgres import PostgresStore
+from laneway.testing.store_parts import committed, step, submission, written
 from laneway.testing.stores import ArtifactSuite, StoreSuite, opened
 
 pytestmark = pytest.mark.postgres
@@ -42,6 +47,49 @@ class TestPostgresStore(StoreSuite, ArtifactSuite):
 @pytest.fixture
 def database(server: PostgresServer) -> str:
     return server.new_database()
+
+
+@pytest.mark.parametrize("what", ["job", "commit"])
+async def test_who_is_taken_back_in_a_deadlock_tries_again_at_once(
+    database: str, what: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = 0
+
+    async def both(connection: Connection) -> None:
+        nonlocal calls
+        calls += 1
+        await connection.execute("select pg_advisory_xact_lock(1)")
+        await connection.execute("select pg_advisory_xact_lock(2)")
+
+    write_steps = rows.write_steps
+
+    async def written_after(connection: Connection, *more: Any) -> None:
+        await both(connection)
+        await write_steps(connection, *more)
+
+    async with (
+        opened(PostgresStore(database)) as store,
+        await psycopg.AsyncConnection.connect(database, autocommit=True) as other,
+    ):
+        record = await store.submit(submission())
+        await other.execute("set deadlock_timeout = '1h'")  # so that it is the store that notices
+        if what == "commit":
+            monkeypatch.setattr(rows, "write_steps", written_after)
+        async with other.transaction():
+            await other.execute("select pg_advisory_xact_lock(2)")
+            if what == "job":
+                working = asyncio.ensure_future(store._live().do(both))
+            else:
+                working = asyncio.ensure_future(committed(store, written(record, step(record, "one"))))
+            while calls == 0:
+                await asyncio.sleep(0.01)
+            await other.execute("select pg_advisory_xact_lock(1)")
+        await working
+        assert calls == 2
+        assert not caplog.records
+        if what == "commit":
+            saved = (await store.read("saved", run=str(UUID(bytes=record.run))))[0]["saved"]
+            assert [one.task for one in saved.steps] == ["one"]
 
 
 async def test_release_before_artifacts_works_on_beside_this_one(database: str) -> None:

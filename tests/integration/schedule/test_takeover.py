@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -40,10 +40,25 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return server.new_database()
 
 
+PROCESSES: list[asyncio.subprocess.Process] = []
+
+
+@pytest.fixture(autouse=True)
+async def nothing_left() -> AsyncIterator[None]:
+    """A test that fails leaves no program behind."""
+    yield
+    while PROCESSES:
+        process = PROCESSES.pop()
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
 async def begun(url: str) -> asyncio.subprocess.Process:
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(WORKER), url, str(STEP_MS), stdin=-1, stdout=-1
     )
+    PROCESSES.append(process)
     assert process.stdout is not None
     assert await process.stdout.readline() == b"ready\n"
     return process
@@ -127,6 +142,27 @@ async def test_a_killed_leader_is_succeeded_as_soon_as_it_is_gone(url: str) -> N
         await scheduler.settled()
         assert scheduler.leads
     await ended(leader)
+
+
+@pytest.mark.postgres
+async def test_a_change_and_a_leader_at_once_do_not_lock_each_other_up(server: PostgresServer) -> None:
+    url = server.new_database()
+    async with (
+        Engine(url) as engine,
+        Scheduler(engine) as scheduler,
+        await psycopg.AsyncConnection.connect(url, autocommit=True) as other,
+        await psycopg.AsyncConnection.connect(url, autocommit=True) as look,
+    ):
+        await scheduler.add("tick", "somewhere:flow", every=timedelta(hours=1))
+        await scheduler.settled()
+        async with other.transaction():  # as a leader who moves the job on does
+            await other.execute("select term from laneway.schedule_lead for share")
+            pausing = asyncio.ensure_future(scheduler.pause("tick"))
+            while not (await (await look.execute("select 1 from pg_locks where not granted")).fetchall()):
+                await asyncio.sleep(0.01)
+            await other.execute("update laneway.schedule set missed = missed where name = 'tick'")
+        await pausing
+        assert [one.paused for one in await scheduler.jobs()] == [True]
 
 
 async def test_an_idle_scheduler_does_not_wake_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
