@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from laneway.engine.scheduler import Scheduler
     from laneway.engine.shared_pools import SharedPool
     from laneway.front_door import run
-    from laneway.nesting import subworkflow
+    from laneway.nesting import Context, subworkflow
     from laneway.suspension import defer, sleep_until, wait_for_signal
 
 __version__ = "0.1.0"
@@ -43,6 +43,7 @@ __all__ = [
     "Artifact",
     "AttemptStopped",
     "Backpressure",
+    "Context",
     "ContextConflict",
     "Engine",
     "KeyReused",
@@ -96,7 +97,7 @@ _HOMES = {
     "laneway.engine.results": ("RunResult",),
     "laneway.engine.scheduler": ("Scheduler",),
     "laneway.engine.shared_pools": ("SharedPool",),
-    "laneway.nesting": ("subworkflow",),
+    "laneway.nesting": ("Context", "subworkflow"),
     "laneway.suspension": ("defer", "sleep_until", "wait_for_signal"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

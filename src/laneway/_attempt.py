@@ -17,13 +17,19 @@ OUTPUT_LIMIT = 65_536
 class Here:
     """An attempt that runs in the engine's own process. `order` is a `laneway.ports.StepOrder`."""
 
-    __slots__ = ("_size", "desk", "lane", "order", "output")
+    __slots__ = ("_size", "desk", "holds", "inner", "lane", "order", "output", "task")
 
-    def __init__(self, order: Any, lane: str, desk: Any = None) -> None:
+    def __init__(self, order: Any, lane: str, desk: Any = None, inner: Any = None, task: Any = None) -> None:
         self.order = order
         self.lane = lane
         self.desk = desk
         """Where it makes and reads artifacts."""
+        self.inner = inner
+        """The lane that starts runs inside this one."""
+        self.task = task
+        """The asyncio task that it runs in."""
+        self.holds = ""
+        """What it has of pools and limits, in words."""
         self.output: list[str] | None = None
         """What it printed, in pieces; None while it printed nothing."""
         self._size = 0

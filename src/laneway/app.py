@@ -385,11 +385,6 @@ class Engine(Controls):
         except WorkflowInvalid as error:
             raise arguments.every_mistake(error, found, context) from None
 
-    def is_stopping(self, run: str) -> bool:
-        """Whether a live run is being cancelled or has passed its deadline: not merely left by a closing engine."""
-        driver = self.live(run)
-        return driver is not None and driver.stopping in ("cancel", "deadline")
-
     def _known(self, workflow: str) -> Runnable | None:
         return self._code.get(workflow)
 

@@ -1,10 +1,73 @@
-"""`subworkflow`: a workflow as a task of another one. Standard library only."""
+"""Runs inside runs: `subworkflow`, and `context.run` of the context that tasks get. Standard library only."""
 
+from laneway import _attempt
+from laneway._core.errors import ContextError
+from laneway._core.failures import MissingKey
 from laneway._core.model import Nested, TaskSpec
 from laneway._core.untyped import Any, Callable, Iterable, Mapping
 from laneway.authoring import Workflow, mark, task_options
 
-__all__ = ["SubWorkflow", "subworkflow"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from laneway.engine.results import RunResult
+
+__all__ = ["Context", "InnerRunRefused", "SubWorkflow", "subworkflow"]
+
+
+class InnerRunRefused(ContextError):
+    """A task cannot wait for another run where it is, or while it has what that may need."""
+
+    code = "LW-CTX-004"
+    template = (
+        "task {task!r} cannot run a workflow from within: {reason}. "
+        "Make the workflow a task of its own: subworkflow(flow)"
+    )
+
+
+class Context(dict[str, Any]):
+    """The context that a task gets whose one parameter is `context`: a dict whose missing keys say so."""
+
+    __slots__ = ()
+
+    def __missing__(self, key: object) -> Any:
+        near = ", ".join(sorted(str(known) for known in self)) or "nothing"
+        raise MissingKey(f"the context has no key {key!r}; it has {near}")
+
+    def run(
+        self, workflow: Any, context: Mapping[str, Any] | None = None, *, key: str | None = None
+    ) -> Coroutine[Any, Any, RunResult]:
+        """Run a workflow from within a coroutine task, and wait for its end: `result = await context.run(flow, {...})`.
+
+        The inner run is linked to this step and cancelled with it. It is kept by name, not by order: a step that runs
+        again, after a crash or in another attempt, finds the inner runs that it began before. Those that succeeded are
+        not run again, those that failed go on where they failed. While the inner run is suspended, this step waits.
+
+        Args:
+            workflow: a `Workflow`, or text such as `module:workflow`.
+            context: what the inner run starts with.
+            key: the inner run's name within this step. By default it is made of the workflow's name and the context:
+                two calls that have both in common share one run.
+
+        Raises:
+            RunFailed: the inner run failed or was cancelled. `error.result` has everything.
+            InnerRunRefused: this task is no coroutine on the engine's own loop, or holds a pool or a limit's place.
+        """
+        here = _attempt.found()
+        inner = getattr(here, "inner", None)
+        reason = ""
+        if here is None:
+            reason = "it is called outside of a run"
+        elif inner is None or here.lane != "loop":
+            reason = "only coroutines on the engine's own event loop can wait for one"
+        elif here.holds:
+            reason = f"it holds {here.holds} meanwhile, which the inner run may need to go on"
+        if inner is None or reason:
+            task = "?" if here is None else here.metadata.get("operation_name", "?")
+            raise InnerRunRefused(task=task, reason=reason)
+        started: Coroutine[Any, Any, RunResult] = inner.run_within(here, workflow, context, key)
+        return started
 
 
 class SubWorkflow:

@@ -1,5 +1,6 @@
 """Running one attempt: from what a step gets to the outcome its lane gives back, with all who watch."""
 
+from asyncio import current_task
 from collections.abc import Sequence
 from typing import Any
 
@@ -109,7 +110,7 @@ class Attempts:
         around = self._around
         for attempt_started in around.on_attempt:
             order = attempt_started(driver, order)
-        here = _attempt.Here(order, lane.name, around.artifacts.desk)
+        here = _attempt.Here(order, lane.name, around.artifacts.desk, around.inner, current_task())
         _attempt.current.set(here)
         self.running[key] = around.now()
         try:
@@ -122,6 +123,8 @@ class Attempts:
             for observer in around.observers:
                 observer.attempt_dropped(driver, order)
             raise
+        finally:
+            here.task = None  # whose context has it: else both would be left to the garbage collector
         began = self.running.pop(key)
         if not outcome.started:  # whoever ran it was killed or lost, and never told when it began
             spent = outcome.duration or around.now() - began

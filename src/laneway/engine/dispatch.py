@@ -73,8 +73,8 @@ class Driver:
         # None of these knows the driver: a run that is over goes at once, without the garbage collector.
         self._attempts = Attempts(around, text_id, state, units, lanes, self.correlation_id)
         self.running = self._attempts.running
-        self._waits = Waits(around.now)
-        self.signals = self._waits.signals
+        self.waits = Waits(around.now)
+        self.signals = self.waits.signals
         self._over = over
         self.on_close: list[Callable[[], None]] = []
         self._waiters: list[asyncio.Future[None]] = []
@@ -99,7 +99,7 @@ class Driver:
         self._go_on(ready)
         if self.state.left == 0 and self.end is None:
             self._write(self._change())
-        if self._waits:
+        if self.waits:
             self._rest_if_idle()
 
     async def wait(self) -> str:
@@ -148,7 +148,7 @@ class Driver:
     def signalled(self, name: str, value: bytes) -> None:
         """A signal came."""
         self.disturbed = True
-        self._waits.signalled(name, value)
+        self.waits.signalled(name, value)
 
     async def shut_down(self, grace: float) -> None:
         """Let running steps finish within `grace` seconds and commit, then stop them."""
@@ -181,7 +181,7 @@ class Driver:
             await asyncio.wait(tasks)
 
     def _stop_timers(self) -> None:
-        self._waits.stop()
+        self.waits.stop()
         if self._expiry is not None:
             self._expiry.cancel()
 
@@ -256,13 +256,13 @@ class Driver:
         if row is not None and row.status == "waiting":
             waiting = recalled(row)
             if waiting is None or not waiting.child:
-                self._waits.add(index, item, value, row.due, waiting, self._wake_step)
+                self.waits.add(index, item, value, row.due, waiting, self._wake_step)
                 return
         self._ready.append((index, item, value))
 
     def _wake_step(self, index: int, item: int, outcome: tuple[str, bytes] | None) -> None:
         """End a waiting step with that outcome, or give it to its lane again."""
-        wait = None if self.stopping else self._waits.take(index, item)
+        wait = None if self.stopping else self.waits.take(index, item)
         if wait is None:
             return
         if outcome is None:
@@ -282,15 +282,15 @@ class Driver:
         waiting = waiting_for(outcome.body, change.now)
         before = self.state.rows.get((name, item))
         change.asleep(asleep(self.run, name, item, outcome, before, waiting.body, waiting.due))
-        self._waits.add(index, item, value, waiting.due, waiting, self._wake_step)
+        self.waits.add(index, item, value, waiting.due, waiting, self._wake_step)
         self._hand_over(change)
 
     def _rest_if_idle(self) -> None:
         """Lay the run to rest if all that is left of it waits, and not only for a moment."""
         busy = self.stopping or self.running or self._ready or self._ledger.under_way or self.end is not None
-        if busy or not self._waits.are_long():
+        if busy or not self.waits.are_long():
             return
-        dues = [due for due in (self._waits.next_due(), self._deadline) if due is not None]
+        dues = [due for due in (self.waits.next_due(), self._deadline) if due is not None]
         self.stopping = "rest"
         self.disturbed = False
         self._stop_timers()
@@ -368,7 +368,7 @@ class Driver:
         before = self.state.rows.get((name, item))
         row = attempted(self.run, name, item, "waiting", attempt, outcome, parts, before, change.now + delay)
         change.waiting(row)
-        self._waits.add(index, item, value, change.now + delay, None, self._wake_step)
+        self.waits.add(index, item, value, change.now + delay, None, self._wake_step)
         self._hand_over(change)
 
     # ---- to the store
@@ -394,7 +394,7 @@ class Driver:
             self._close(transition.end.status)
         elif ready and not self.stopping:
             self._go_on(ready)
-        if self._waits and not self._ledger.under_way:
+        if self.waits and not self._ledger.under_way:
             self._rest_if_idle()
         if not self._ledger.under_way and self.stopping:
             self._wake()

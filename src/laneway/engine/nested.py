@@ -1,27 +1,36 @@
-"""The workflow lane: a step that is a run of another workflow."""
+"""Runs inside runs: the workflow lane, whose steps are runs of another workflow, and runs that a step waits for."""
 
 import asyncio
+import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from hashlib import sha256
 from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
 
+from laneway._attempt import Here
 from laneway._core.context import decode_object, join_object
 from laneway._core.errors import ContextError
 from laneway._core.failures import KINDS, FailureKind, failure_record
 from laneway._core.model import Nested, TaskSpec
 from laneway._core.records import ENDED, NO_ITEM, Parent
 from laneway.authoring import Workflow
+from laneway.engine.arguments import check_start
+from laneway.engine.artifact_references import as_json
 from laneway.engine.dispatch import Driver
-from laneway.engine.handle import RunHandle
+from laneway.engine.handle import RunHandle, RunInterrupted
+from laneway.engine.refusals import EngineClosed
 from laneway.engine.results import RunResult
 from laneway.engine.target import Target
 from laneway.nesting import SubWorkflow
 from laneway.ports import Capabilities, LaneHealth, Outcome, StepOrder, Unit
 
 __all__ = ["Host", "WorkflowLane"]
+
+type Code = Workflow | Target | str
 
 
 class Host(Protocol):
@@ -49,10 +58,6 @@ class Host(Protocol):
 
     def live(self, run: str) -> Driver | None:
         """What drives a run here."""
-        ...
-
-    def is_stopping(self, run: str) -> bool:
-        """Whether that run is being cancelled, rather than its engine closed."""
         ...
 
 
@@ -97,26 +102,61 @@ class WorkflowLane:
         inner = order.task.nested
         if inner is None:
             raise TypeError(self.refusal(order.unit, order.task))
-        flow = self._code_of(order, inner)
+        flow, context = self._code_of(order, inner), _context_for(inner, order)
+        async with self._begun(order, asyncio.current_task(), flow, context) as handle:
+            result = await handle.settled()
+        return _outcome_of(result, inner, order)
+
+    async def run_within(
+        self, here: Here, workflow: Code, context: Mapping[str, Any] | None, key: str | None
+    ) -> RunResult:
+        """Run a workflow for a step that waits for it; see `laneway.Context.run`."""
+        check_start(key=key, priority=0, tags=None, deadline=None)
+        name = _digest(workflow, as_json(dict(context or {}), "context", here.desk)) if key is None else key
+        async with self._begun(here.order, here.task, workflow, context, f"/{name}") as handle:
+            driver, told = self._host.live(here.order.run), f"run:{handle.id}"
+            while True:
+                if driver is not None:
+                    driver.signals.pop(told, None)  # of an earlier end
+                result = await handle.result(check=False)
+                if result.status in ENDED or driver is None:
+                    return result.checked()
+                await driver.waits.heard(told)  # it rests; whoever ends it tells this run
+
+    @asynccontextmanager
+    async def _begun(
+        self,
+        order: StepOrder,
+        task: asyncio.Task[Any] | None,
+        flow: Code,
+        context: Mapping[str, Any] | None,
+        name: str = "",
+    ) -> AsyncIterator[RunHandle]:
+        """A step's inner run: begun, joined, or tried again. It is cancelled if the step is while it waits here."""
         item = NO_ITEM if order.item is None else order.item
         parent = Parent(UUID(order.run).bytes, order.task.id, item)
-        context = _context_for(inner, order)
-        handle = await self._host.start(
-            flow, context, key=f"{order.run}/{order.task.id}/{item}", parent=parent
-        )
+        driver: Driver | None = None
+        handle: RunHandle | None = None
         try:
+            driver = self._host.live(order.run)
+            key = f"{order.run}/{order.task.id}/{item}{name}"
+            handle = await self._host.start(flow, context, key=key, parent=parent)
             if not handle.is_new:
                 found = await self._host.result(handle.id)
                 if found.status in ("failed", "cancelled"):
                     handle = await self._host.retry(handle.id, flow, only="failed")
-            result = await handle.settled()
-        except BaseException:
-            if self._host.is_stopping(order.run) or _timed_out():
+            yield handle
+        except RunInterrupted, EngineClosed:
+            # The engine closes: this step is to run again later, not to fail.
+            if task is not None:
+                task.cancel()
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            if handle is not None and (driver is None or driver.stopping not in ("shutdown", "abandoned")):
                 await self._host.cancel(handle.id)
             raise
-        return _outcome_of(result, inner, order)
 
-    def _code_of(self, order: StepOrder, inner: Nested) -> Workflow | Target:
+    def _code_of(self, order: StepOrder, inner: Nested) -> Code:
         """The inner workflow as the engine can start it: this program's, or of the file or package of its task."""
         function = order.task.function
         if isinstance(function, SubWorkflow):
@@ -144,9 +184,9 @@ class WorkflowLane:
         """Inner runs are closed like any other."""
 
 
-def _timed_out() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0 and not task.done()
+def _digest(workflow: Code, context: object) -> str:
+    name = workflow if isinstance(workflow, str) else getattr(workflow, "name", "")
+    return sha256(json.dumps([name, context], sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _context_for(inner: Nested, order: StepOrder) -> Mapping[str, Any]:

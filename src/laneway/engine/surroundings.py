@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from laneway._core.events import EventRow
 from laneway._core.records import Transition
 from laneway.engine.artifacts import Artifacts
+from laneway.engine.limits import NESTED
 from laneway.ports import Lane, LiveRun, Observer, Outcome, StepOrder, Store
 
 __all__ = ["Surroundings", "log"]
@@ -21,6 +22,7 @@ class Surroundings:
     __slots__ = (
         "_observers",
         "artifacts",
+        "inner",
         "lanes",
         "listeners",
         "now",
@@ -43,6 +45,7 @@ class Surroundings:
     ) -> None:
         self.store = store
         self.lanes = lanes
+        self.inner = lanes.get(NESTED)
         self.artifacts = Artifacts(None) if artifacts is None else artifacts
         self.now = now
         self.spread = spread

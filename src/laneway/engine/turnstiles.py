@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from laneway import _attempt
 from laneway._core.model import TaskSpec
 from laneway.engine.gates import Gate
 from laneway.engine.pools import Pool
@@ -54,6 +55,8 @@ class PooledLane(_Front):
         """One attempt, with the pool held; see `laneway.ports.Lane.run`."""
         priority, key = self._rank_of(order.run)
         async with self.pool.hold(self._amount, priority=priority + order.task.priority, key=key):
+            if (here := _attempt.current.get()) is not None:
+                here.holds = f"the pool {self.pool.name!r}" if order.task.pool else "a place of a limit"
             return await self.lane.run(order)
 
 

@@ -46,13 +46,14 @@ class Waits:
         now: seconds since the epoch.
     """
 
-    __slots__ = ("_now", "_waits", "signals")
+    __slots__ = ("_listening", "_now", "_waits", "signals")
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.signals: dict[str, bytes] = {}
         """What was sent to the run, by name; for those who ask later too."""
         self._now = now
         self._waits: dict[tuple[int, int], Wait] = {}
+        self._listening: dict[str, list[asyncio.Future[None]]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._waits)
@@ -87,9 +88,19 @@ class Waits:
     def signalled(self, name: str, value: bytes) -> None:
         """A signal came: wake whoever waits for it."""
         self.signals[name] = value
+        for listener in self._listening.pop(name, ()):
+            if not listener.done():
+                listener.set_result(None)
         for (index, item), wait in list(self._waits.items()):
             if wait.waiting is not None and wait.waiting.signal == name:
                 wait.woken(index, item, ended_by_signal(wait.waiting, value))
+
+    async def heard(self, name: str) -> None:
+        """Wait until a signal came, for a step that runs meanwhile."""
+        if name not in self.signals:
+            listener: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._listening.setdefault(name, []).append(listener)
+            await listener
 
     def stop(self) -> None:
         """Cancel all timers."""

@@ -13,9 +13,10 @@ from laneway._core.jsonvalue import same
 from laneway._core.model import TaskSpec
 from laneway._core.untyped import Any, Callable
 from laneway.authoring import condition_of
+from laneway.nesting import Context
 from laneway.suspension import Suspension
 
-__all__ = ["Context", "Decode", "Encode", "arguments", "call", "call_async", "wanted"]
+__all__ = ["Decode", "Encode", "arguments", "call", "call_async", "wanted"]
 
 type Decode = Callable[[bytes], Any]
 type Encode = Callable[[Any, str], bytes]
@@ -87,16 +88,6 @@ def _without_handles(given: dict[str, Any], returned: Any) -> tuple[dict[str, An
     if not isinstance(returned, dict) and hasattr(returned, "keys"):
         returned = {key: returned[key] for key in returned.keys()}  # noqa: SIM118 - only keys() is promised
     return given, given["context"] if returned is context and context is not None else plain(returned)
-
-
-class Context(dict[str, Any]):
-    """The context a context-style task gets: a dict whose missing keys say so."""
-
-    __slots__ = ()
-
-    def __missing__(self, key: object) -> Any:
-        near = ", ".join(sorted(str(known) for known in self)) or "nothing"
-        raise MissingKey(f"the context has no key {key!r}; it has {near}")
 
 
 def arguments(spec: TaskSpec, payload: dict[str, Any]) -> dict[str, Any]:

@@ -78,6 +78,7 @@ async def test_who_is_taken_back_in_a_deadlock_tries_again_at_once(
         async with other.transaction():
             await other.execute("select pg_advisory_xact_lock(2)")
             if what == "job":
+                assert isinstance(store, PostgresStore)
                 working = asyncio.ensure_future(store._live().do(both))
             else:
                 working = asyncio.ensure_future(committed(store, written(record, step(record, "one"))))
