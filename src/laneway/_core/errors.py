@@ -52,6 +52,13 @@ class LanewayError(Exception):
         return _rebuild, (type(self), self.fields)
 
 
+def _listed(problems: list[str]) -> dict[str, Any]:
+    """What templates say of several mistakes."""
+    noun = "problem" if len(problems) == 1 else "problems"
+    listing = "\n".join(f"  - {problem}" for problem in problems)
+    return {"problems": problems, "count": len(problems), "noun": noun, "listing": listing}
+
+
 def _rebuild(kind: type[LanewayError], fields: dict[str, Any]) -> LanewayError:
     return kind(**fields)
 
@@ -73,13 +80,12 @@ class WorkflowInvalid(PlanError):
     """All mistakes found in a workflow, at once. `problems` holds one text per mistake."""
 
     code = "LW-PLAN-001"
-    template = "workflow {workflow!r} cannot run: {count} problem(s)\n{listing}"
+    template = "workflow {workflow!r} cannot run: {count} {noun}\n{listing}"
 
     problems: list[str]
 
     def __init__(self, *, workflow: str, problems: list[str]) -> None:
-        listing = "\n".join(f"  - {problem}" for problem in problems)
-        super().__init__(workflow=workflow, problems=problems, count=len(problems), listing=listing)
+        super().__init__(workflow=workflow, **_listed(problems))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), {"workflow": self.fields["workflow"], "problems": self.problems})
@@ -139,13 +145,12 @@ class ManifestInvalid(PackageError):
     """All mistakes found in a manifest, at once. `problems` holds one text per mistake."""
 
     code = "LW-PKG-001"
-    template = "{source}: {count} problem(s)\n{listing}"
+    template = "{source}: {count} {noun}\n{listing}"
 
     problems: list[str]
 
     def __init__(self, *, source: str, problems: list[str]) -> None:
-        listing = "\n".join(f"  - {problem}" for problem in problems)
-        super().__init__(source=source, problems=problems, count=len(problems), listing=listing)
+        super().__init__(source=source, **_listed(problems))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), {"source": self.fields["source"], "problems": self.problems})
@@ -176,13 +181,12 @@ class PackageContentInvalid(PackageError):
     """The package's tasks and its manifest do not fit. `problems` holds one text per mistake."""
 
     code = "LW-PKG-005"
-    template = "package {package}: {count} problem(s)\n{listing}"
+    template = "package {package}: {count} {noun}\n{listing}"
 
     problems: list[str]
 
     def __init__(self, *, package: str, problems: list[str]) -> None:
-        listing = "\n".join(f"  - {problem}" for problem in problems)
-        super().__init__(package=package, problems=problems, count=len(problems), listing=listing)
+        super().__init__(package=package, **_listed(problems))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), {"package": self.fields["package"], "problems": self.problems})

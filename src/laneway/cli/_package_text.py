@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from laneway.cli import _screen as screen
 from laneway.cli._package_natives import native_lines
 
 __all__ = ["inspection_lines", "size_text"]
@@ -91,7 +92,7 @@ def _dependencies(found: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         yield "Vendored:"
     for one in dependencies["vendored"]:
-        native = f", native code in {len(one['native'])} file(s)" if one["native"] else ""
+        native = f", native code in {screen.counted(len(one['native']), 'file')}" if one["native"] else ""
         yield f"  {one['name']} {one['version']}  {size_text(one['size_bytes'])}{native}"
     yield from native_lines(found.get("native", []))
     if dependencies["missing"]:

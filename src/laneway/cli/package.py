@@ -350,8 +350,8 @@ def _state(one: Installed) -> str:
 
 
 def _vendored_line(one: Vendored) -> str:
-    native = f", {len(one.native)} file(s) in native code" if one.native else ""
-    return f"  {one.name} {one.version}  {one.files} files, {size_text(one.size_bytes)}{native}"
+    native = f", {screen.counted(len(one.native), 'file')} in native code" if one.native else ""
+    return f"  {one.name} {one.version}  {screen.counted(one.files, 'file')}, {size_text(one.size_bytes)}{native}"
 
 
 def _quoted(path: Path) -> str:

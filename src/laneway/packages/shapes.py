@@ -161,7 +161,7 @@ def _table_problems(shape: Table, value: dict[str, Any], path: Path) -> Iterator
 
 def _listing_problems(shape: Listing, value: Any, path: Path) -> Iterator[Problem]:
     if len(value) < shape.least:
-        yield Problem(path, f"needs at least {shape.least} item(s)")
+        yield Problem(path, f"needs at least {shape.least} {'item' if shape.least == 1 else 'items'}")
     for index, item in enumerate(value):
         yield from problems_of(shape.item, item, (*path, index))
     if shape.unique:
