@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
+import msgspec
+
 from laneway._core.context import decode_object, encode_object
 from laneway._core.errors import ContextError, PlanError, SettingInvalid
 from laneway._core.events import Event
@@ -210,7 +212,9 @@ class Controls(ABC):
         before: str | None = None,
         limit: int = 50,
     ) -> list[dict[str, Any]]:
-        """The latest runs that match, newest first.
+        """The latest runs that match, newest first: dictionaries with `id`, `workflow`, `status`, `created` and so on.
+
+        `context` is what a run began with, `final` what it ended with (or None), `error` why it failed (or None).
 
         Args:
             workflow: its name.
@@ -224,7 +228,7 @@ class Controls(ABC):
             limit: how many at most.
         """
         _, around = self._open()
-        return await around.store.read(
+        rows = await around.store.read(
             "runs",
             workflow=workflow,
             status=status,
@@ -236,6 +240,7 @@ class Controls(ABC):
             before=before,
             limit=limit,
         )
+        return [{**row, **{name: _decoded(row[name]) for name in _ENCODED}} for row in rows]
 
     async def sweep(self, older_than: timedelta | float) -> dict[str, int]:
         """Delete runs that ended longer ago than that (a timedelta, or seconds); says how much went.
@@ -276,6 +281,14 @@ class Controls(ABC):
             raise RunUnknownCode(
                 run=run, workflow=record["workflow"], reference=record["reference"]
             ) from error
+
+
+_ENCODED = ("context", "final")
+"""What rows of runs hold as JSON."""
+
+
+def _decoded(body: bytes | None) -> Any:
+    return None if body is None else msgspec.json.decode(body)
 
 
 def encoded_context(

@@ -117,7 +117,7 @@ async def _found_again(
     name = runnable.plan.workflow.name
     for row in await engine.find(workflow=name, status="running", limit=_LOOK_BACK):
         same = row["reference"] == runnable.reference and row["key"] is None
-        if not same or msgspec.json.decode(row["context"]) != wanted:
+        if not same or row["context"] != wanted:
             continue
         if row["version"] != runnable.plan.version:
             say(

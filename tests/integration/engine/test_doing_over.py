@@ -196,6 +196,23 @@ async def test_runs_are_found_by_their_tags(engine: Engine) -> None:
     assert await engine.find(tags={"team": "green"}) == []
 
 
+async def test_what_is_found_shows_what_a_run_began_and_ended_with(engine: Engine) -> None:
+    @task
+    async def halved(n: int) -> float:
+        if n % 2:
+            raise ValueError("odd")
+        return n / 2
+
+    flow = Workflow("halves", [halved])
+    await engine.run(flow, {"n": 4})
+    await engine.run(flow, {"n": 3}, check=False)
+    failed, succeeded = await engine.find()
+    assert (succeeded["context"], succeeded["final"]) == ({"n": 4}, {"n": 4, "halved": 2.0})
+    assert succeeded["error"] is None
+    assert failed["context"] == {"n": 3}
+    assert (failed["error"]["task"], failed["error"]["message"]) == ("halved", "odd")
+
+
 async def test_a_run_does_not_go_on_with_changed_code_unless_it_is_told_to(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/store.db"
     reached = asyncio.Event()
