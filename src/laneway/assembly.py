@@ -9,7 +9,6 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from laneway._core.errors import WorkflowInvalid
-from laneway._core.fingerprint import fingerprint_of
 from laneway._core.lane_choice import LaneChoice, LaneFacts, choose
 from laneway._core.lane_times import TaskTimes
 from laneway._core.model import TaskSpec, WorkflowSpec
@@ -17,7 +16,7 @@ from laneway._core.plan import Plan, plan_of
 from laneway.authoring import Workflow
 from laneway.compat.gate import CapabilityGate, UnitLike
 from laneway.compat.measured import MeasuredTimes
-from laneway.engine.target import Runnable, Target
+from laneway.engine.target import Runnable, Target, of_file, with_fingerprint
 from laneway.engine.traffic import Traffic
 from laneway.lanes._fleet import Fleet
 from laneway.ports import Lane, Store, Unit
@@ -47,8 +46,10 @@ class Assembly:
         """
         if isinstance(workflow, Workflow):
             known = self._known.get(workflow)
+            if known is None and (target := of_file(workflow)) is not None:
+                known = self._known[workflow] = self.runnable(target)
             if known is None:
-                specs = tuple(_with_fingerprint(one) for one in workflow.spec.tasks)
+                specs = tuple(with_fingerprint(one) for one in workflow.spec.tasks)
                 units = {one.id: _host_unit(one) for one in specs}
                 spec = workflow.spec._replace(tasks=specs)
                 known = self._known[workflow] = self._made(spec, units, f"{workflow.module}:{workflow.name}")
@@ -169,10 +170,6 @@ def trust_from(given: Trust | None) -> Trust | None:
     from laneway.packages.signing import checked_trust  # noqa: PLC0415
 
     return checked_trust(given)
-
-
-def _with_fingerprint(spec: TaskSpec) -> TaskSpec:
-    return spec if spec.function is None else spec._replace(fingerprint=fingerprint_of(spec.function))
 
 
 def _host_unit(spec: TaskSpec) -> Unit:

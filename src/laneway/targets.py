@@ -13,10 +13,8 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from laneway._core.errors import PackageError, TargetNotFound
-from laneway._core.fingerprint import fingerprint_of
-from laneway._core.model import TaskSpec
 from laneway.authoring import Workflow, spec_of
-from laneway.engine.target import Target
+from laneway.engine.target import FILE_MODULE, Target, from_file, with_fingerprint
 from laneway.lanes._guard import kept_environment
 from laneway.packages import Package, chosen_workflow, open_package, workflows_of
 from laneway.packages._record import files_of
@@ -166,7 +164,7 @@ def _in_file(text: str, place: str, attribute: str) -> Target:
     if not path.is_file():
         raise TargetNotFound(target=text, reason=_no_file(path), advice=_near_file(path))
     file = path.resolve()
-    private = f"_laneway_file_{sha256(str(file).encode()).hexdigest()[:12]}"
+    private = f"{FILE_MODULE}{sha256(str(file).encode()).hexdigest()[:12]}"
     if str(file.parent) not in sys.path:
         sys.path.insert(0, str(file.parent))
     spec = importlib.util.spec_from_file_location(private, file)
@@ -180,27 +178,7 @@ def _in_file(text: str, place: str, attribute: str) -> Target:
         del sys.modules[private]
         raise _import_failed(text, str(path), error) from error
     workflow, label = _workflow_in(text, module, attribute, shown=str(path))
-    inherited = tuple(str(Path(one).absolute()) for one in sys.path)
-    unit = Unit(f"script:{file}", "script", str(file), inherited=inherited, name=str(file))
-
-    def as_found(spec: TaskSpec) -> TaskSpec:
-        return _of_script(spec, private)
-
-    tasks = tuple(as_found(one.with_tasks(as_found)) for one in workflow.spec.tasks)
-    return Target(workflow.spec._replace(tasks=tasks), unit, f"{file}:{label}")
-
-
-def _of_script(spec: TaskSpec, private: str) -> TaskSpec:
-    """The task as a worker finds it: workers load the file as their main module."""
-    module, _, name = spec.reference.partition(":")
-    reference = f"__main__:{name}" if module == private else spec.reference
-    found = spec._replace(reference=reference, fingerprint=_fingerprint(spec))
-    # Inner workflows are the file's, as their tasks are: not those of a module that this program imported.
-    return found if spec.nested is None else found._replace(function=None)
-
-
-def _fingerprint(spec: TaskSpec) -> str:
-    return "" if spec.function is None else fingerprint_of(spec.function)
+    return from_file(workflow, private, file, label)
 
 
 def _in_module(text: str, name: str, attribute: str) -> Target:
@@ -222,7 +200,7 @@ def _in_module(text: str, name: str, attribute: str) -> Target:
     except BaseException as error:
         raise _import_failed(text, name, error) from error
     workflow, label = _workflow_in(text, module, attribute, shown=name)
-    tasks = tuple(one._replace(fingerprint=_fingerprint(one)) for one in workflow.spec.tasks)
+    tasks = tuple(with_fingerprint(one) for one in workflow.spec.tasks)
     return Target(workflow.spec._replace(tasks=tasks), None, f"{name}:{label}")
 
 

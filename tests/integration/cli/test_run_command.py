@@ -152,3 +152,21 @@ def test_a_package_folder_runs(laneway: Laneway, folder: Path) -> None:
     wrong = laneway("run", "pkg#nothing")
     assert wrong.returncode == 2
     assert "no workflow 'nothing'" in wrong.stderr
+
+
+def test_a_task_of_a_file_runs_the_files_other_workflows(laneway: Laneway, folder: Path) -> None:
+    (folder / "outer.py").write_text(
+        "from laneway import Context, Workflow, task\n\n"
+        '@task(lane="process")\ndef square(n: int) -> int:\n    return n * n\n\n'
+        'inner = Workflow("squares", [square])\n\n'
+        "@task\nasync def outer(context: Context) -> None:\n"
+        '    context["found"] = (await context.run(inner, {"n": 7})).context["square"]\n\n'
+        'flow = Workflow("outer", [outer])\n',
+        encoding="utf-8",
+    )
+    done = laneway("run", "outer.py:flow", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["context"] == {"found": 49}
+    (below,) = json.loads(laneway("runs", "list", "--parent", result["id"], "--json").stdout)
+    assert below["reference"] == f"{folder / 'outer.py'}:inner", "commands find it there"
