@@ -158,7 +158,7 @@ async def test_a_hanging_job_is_stopped_after_its_time_limit_and_the_line_goes_o
     scheduler: Scheduler, engine: Engine, clock: FakeClock
 ) -> None:
     gates["a"] = asyncio.Event()
-    await scheduler.add("a", slow, {"name": "a"}, every=MINUTE, timeout=0.05)
+    await scheduler.add("a", slow, {"name": "a"}, every=MINUTE, timeout=0.5)
     await scheduler.add("b", quick, {"name": "b"}, every=MINUTE)
     await pass_minutes(scheduler, clock)
     assert log == ["a begins", "b"]
