@@ -144,9 +144,7 @@ async def test_exhausted_quarantine_refuses_with_the_reason_or_takes_the_fallbac
     fleet = Fleet(workers=1)
     lane = ThreadLane(fleet, threads=1, quarantine=0, grace=0.05)
     await lane.open()
-    assert (
-        await lane.run(order_for(lane, "sleeps", {"seconds": 3}, timeout=0.3))
-    ).stopped_by == "quarantine"
+    assert (await lane.run(order_for(lane, "sleeps", {"seconds": 3}, timeout=0.3))).stopped_by == "quarantine"
     order = order_for(lane, "echo", {"data": 1})
     refused = await lane.run(order)
     assert refused.kind == "failure"
