@@ -10,6 +10,9 @@ STEPS = int(os.environ.get("STEADY_STEPS", "9000"))
 RATE = 400.0
 """Runs a second: at this rate the short version takes eight seconds, the long one three minutes."""
 
+LOG_KB = 40_000
+"""It was seen to reach 25 MiB where nothing but chains is written; see decision 13."""
+
 
 @pytest.mark.slow
 @pytest.mark.chaos
@@ -23,9 +26,9 @@ async def test_memory_file_and_latency_stay_flat_with_retention(
         ratios = ", ".join(f"{name} {ratio:.2f}" for name, ratio in flatness(notes).items())
         print(f"\n{notes[-1].steps} steps, late over early: {ratios}")
     assert notes[-1].resident_kb - notes[half].resident_kb < 8_000, "memory does not grow"
-    assert (
-        max(one.file_kb for one in notes[half:]) <= 1.25 * max(one.file_kb for one in notes[:half]) + 200
-    ), "the file does not grow"
+    early = max(one.file_kb for one in notes[:half])
+    assert max(one.file_kb for one in notes[half:]) <= 1.5 * early + 1000, "the file does not grow"
+    assert max(one.log_kb for one in notes) < LOG_KB, "the log starts anew"
     assert notes[-1].runs_kept < STEPS // 3, "old runs go while the engine works"
     assert flatness(notes)["cpu"] < 2.5, (
         "a step does not cost more and more; the machine itself drifts by half"
