@@ -44,8 +44,9 @@ lint: setup ## check the code's style and its import contracts
 	@$(BIN)/lint-imports --no-logo --cache-dir .import_linter_cache
 
 typecheck: setup ## check the types with mypy and basedpyright
-	@$(BIN)/mypy $(CODE)
-	@$(BIN)/basedpyright --warnings $(CODE)
+	@$(BIN)/mypy $(CODE) & mypy=$$!; \
+	$(BIN)/basedpyright --warnings $(CODE); others=$$?; \
+	wait $$mypy && exit $$others
 
 bench: setup ## measure (ARGS chooses what)
 	@$(BIN)/python -m benchmarks $(ARGS)
