@@ -146,15 +146,21 @@ class LaneConformance:
                 outcomes = await asyncio.gather(*(self._run(lane, "echo", data=1) for _ in range(500)))
                 assert {outcome.body for outcome in outcomes} == {b"1"}
 
-        async def traces() -> list[Any]:
+        async def traces() -> dict[str, int]:
             there = [await self._value(lane, "leaves_traces", data=1) for _ in range(4)]
-            here = (threading.active_count(), len(os.listdir("/proc/self/fd")))
-            return [*sorted(map(sorted, (one.items() for one in there))), here, len(lane.health().workers)]
+            most = {f"{name} there": max(one[name] for one in there) for name in there[0]}
+            here = {
+                "threads here": threading.active_count(),
+                "descriptors here": len(os.listdir("/proc/self/fd")),
+            }
+            return {**most, **here, "workers": len(lane.health().workers)}
 
         await many(2000)
         before = await traces()
         await many(10_000)
-        assert await traces() == before
+        after = await traces()
+        # Workers differ by one or two, and which of them is asked is chance: what attempts leave would be thousands.
+        assert {name: number for name, number in after.items() if number > before[name] + 3} == {}
 
     # Failures ------------------------------------------------------------------------------------------------
 
