@@ -27,10 +27,8 @@ async def test_memory_file_and_latency_stay_flat_with_retention(
         print(f"\n{notes[-1].steps} steps, late over early: {ratios}")
     assert notes[-1].resident_kb - notes[half].resident_kb < 8_000, "memory does not grow"
     early = max(one.file_kb for one in notes[:half])
-    assert max(one.file_kb for one in notes[half:]) <= 1.5 * early + 1000, "the file does not grow"
+    assert max(one.file_kb for one in notes[half:]) <= 1.25 * early + 1000, "the file does not grow"
     assert max(one.log_kb for one in notes) < LOG_KB, "the log starts anew"
     assert notes[-1].runs_kept < STEPS // 3, "old runs go while the engine works"
-    assert flatness(notes)["cpu"] < 2.5, (
-        "a step does not cost more and more; the machine itself drifts by half"
-    )
+    assert flatness(notes)["cpu"] < 1.5, "a step does not cost more and more"
     assert flatness(notes)["latency"] < 10, "latency does not grow; what else the machine does moves it too"

@@ -16,9 +16,7 @@ from laneway.ports import Lane, Outcome
 from laneway.testing.lanes import order_for
 
 LIMIT = 0.3
-ENDED_WITHIN = (
-    LIMIT + 20.0
-)  # the table of the docs has the figures of a quiet machine; the cases take a minute
+ENDED_WITHIN = LIMIT + 3.0
 
 # Case: the rung that ends it on (interpreter, process).
 ISOLATED = {
@@ -60,14 +58,18 @@ def is_time_out(outcome: Outcome) -> bool:
 @pytest.mark.parametrize("case", list(ISOLATED))
 async def test_attempt_is_over_soon_after_its_limit_whatever_it_does(lane: Lane, case: str) -> None:
     await lane.run(order_for(lane, "echo", {"data": 0}))
-    begun = time.monotonic()
-    outcome = await lane.run(order_for(lane, case, {"seconds": 60}, timeout=LIMIT))
-    spent = time.monotonic() - begun
-    assert is_time_out(outcome), outcome
-    assert spent < ENDED_WITHIN, spent
-    if ISOLATED[case] == "kill":
-        assert f"in {case}" in json.loads(outcome.body)["traceback"]
-    assert outcome.stopped_by in RUNGS
+    spent: list[float] = []
+    for _ in range(3):  # the quickest counts: other programs hold this one up as well
+        begun = time.monotonic()
+        outcome = await lane.run(order_for(lane, case, {"seconds": 60}, timeout=LIMIT))
+        spent.append(time.monotonic() - begun)
+        assert is_time_out(outcome), outcome
+        if ISOLATED[case] == "kill":
+            assert f"in {case}" in json.loads(outcome.body)["traceback"]
+        assert outcome.stopped_by in RUNGS
+        if spent[-1] < ENDED_WITHIN:
+            break
+    assert min(spent) < ENDED_WITHIN, spent
     following = await lane.run(order_for(lane, "echo", {"data": "next"}))
     assert following.body == b'"next"'
 
@@ -118,12 +120,19 @@ async def test_program_stays_responsive_while_an_attempt_is_killed(lane: Lane) -
 
 async def test_cancelling_ends_a_stuck_attempt_and_says_how(lane: Lane) -> None:
     await lane.run(order_for(lane, "echo", {"data": 0}))
-    running = asyncio.ensure_future(lane.run(order_for(lane, "sleeps", {"seconds": 60})))
-    await asyncio.sleep(0.2)
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError) as caught:
-        await running
-    assert caught.value.stopped_by in OVER_BY_FORCE  # type: ignore[attr-defined]  # added by the lane
+    spent: list[float] = []
+    for _ in range(3):  # as above
+        running = asyncio.ensure_future(lane.run(order_for(lane, "sleeps", {"seconds": 60})))
+        await asyncio.sleep(0.2)
+        begun = time.monotonic()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await running
+        spent.append(time.monotonic() - begun)
+        assert caught.value.stopped_by in OVER_BY_FORCE  # type: ignore[attr-defined]  # added by the lane
+        if spent[-1] < 3:
+            break
+    assert min(spent) < 3, spent
 
 
 @pytest.mark.parametrize("case", list(ON_THREADS))

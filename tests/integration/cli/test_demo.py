@@ -101,7 +101,7 @@ def test_ctrl_c_stops_within_a_second_and_the_same_command_goes_on(
     laneway: Laneway, started: Start, tree: Path, folder: Path
 ) -> None:
     fastest = float("inf")
-    for _ in range(2):
+    for _ in range(3):
         before = _analysed(folder)
         process = started("demo", "tree", "--no-isolation")
         _wait_for_files(folder, before + 5)
@@ -111,7 +111,9 @@ def test_ctrl_c_stops_within_a_second_and_the_same_command_goes_on(
         fastest = min(fastest, time.monotonic() - began)
         assert process.returncode == 3
         assert said.rstrip().endswith("laneway demo tree --no-isolation")
-    assert fastest < 5, "it waits for nothing: half a second, if nothing else runs"
+        if fastest < 1:
+            break
+    assert fastest < 1
     finished = _analysed(folder)
     done = laneway("demo", "tree", "--no-isolation")
     assert done.returncode == 0, done.stderr

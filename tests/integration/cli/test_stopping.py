@@ -70,18 +70,23 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
 
 
 def test_a_second_ctrl_c_ends_the_program_at_once(started: Start) -> None:
-    process = started("run", "flow.py:flow", "-c", "n=4", "-c", "pause=30")
-    assert process.stderr is not None
-    assert process.stderr.readline().startswith("sum  run ")
-    os.killpg(process.pid, signal.SIGINT)
-    _wait_until_told(process)
-    began = time.monotonic()
-    while process.poll() is None:  # signals that come together count as one key press: press again
+    fastest = float("inf")
+    for _ in range(3):  # the quickest counts: other programs hold this one up as well
+        process = started("run", "flow.py:flow", "-c", "n=4", "-c", "pause=30", "--new")
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("sum  run ")
         os.killpg(process.pid, signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=0.2)
-    assert process.returncode == 3
-    assert time.monotonic() - began < 20, "its steps would go on for half a minute"
+        _wait_until_told(process)
+        began = time.monotonic()
+        while process.poll() is None:  # signals that come together count as one key press: press again
+            os.killpg(process.pid, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.2)
+        fastest = min(fastest, time.monotonic() - began)
+        assert process.returncode == 3
+        if fastest < 2:
+            break
+    assert fastest < 2
 
 
 def test_a_killed_run_goes_on_without_repeating_finished_steps(

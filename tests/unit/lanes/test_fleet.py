@@ -245,7 +245,7 @@ async def test_thread_left_behind_does_not_hold_anything_up(
     unit = package("simple", SIMPLE, policy=FREE)
     assert await bench.value(place, unit, "leaves_a_thread") == "left"
     pids = host_pids(bench.fleet)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(3):
         await bench.close()
     assert not any(is_alive(pid) for pid in pids)
 
@@ -274,7 +274,7 @@ async def test_closing_stops_what_runs_after_the_grace(
     running = asyncio.ensure_future(bench.run(place, unit, "slow", seconds=60))
     waiting = [asyncio.ensure_future(bench.run(place, unit, "slow", seconds=60)) for _ in range(5)]
     await asyncio.sleep(0.2)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(4):
         await bench.fleet.close(grace=0.1)
         outcomes = await asyncio.gather(running, *waiting)
     assert {outcome.kind for outcome in outcomes} <= {"failure", "stopped"}
@@ -304,10 +304,9 @@ async def test_ten_thousand_tasks_leave_nothing_behind(
     before = used()
     await many(10_000)
     after = used()
-    assert after["memory"] - before["memory"] < 4_000_000
-    del before["memory"]
-    # One or two come and go; what ten thousand attempts would leave is thousands.
-    assert {name: after[name] for name in before if after[name] > before[name] + 3} == {}
+    assert after["memory"] - before["memory"] < 2_000_000
+    del before["memory"], after["memory"]
+    assert after == before
 
 
 async def test_idle_workers_are_closed_and_come_back_on_demand(package: MakePackage) -> None:
@@ -315,7 +314,7 @@ async def test_idle_workers_are_closed_and_come_back_on_demand(package: MakePack
     await bench.open()
     unit = package("simple", SIMPLE, policy=FREE)
     await bench.value("interpreter", unit, "echo", data=1)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(5):
         while bench.fleet._hosts:
             await asyncio.sleep(0.02)
     assert bench.lanes["interpreter"].health().workers == []
